@@ -10,20 +10,22 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::{
-    config::Credentials,
+    config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider},
     types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
 };
 use aws_smithy_http_client::{
     Builder as HttpClientBuilder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use aws_types::SdkConfig;
 pub use sandbox_tools::sandbox_directory;
 use sandbox_tools::{Environment, InstallError, end_of};
+use shared::{aws::sdk, http::Transport};
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -271,19 +273,9 @@ impl LocalAws {
         &self.log
     }
 
-    /// Configuration for SDK clients that act as the root user. Each call has its own connections: a pooled one would
-    /// not outlive the runtime of the test that opened it.
-    pub async fn aws_config(&self) -> SdkConfig {
-        let http_client = HttpClientBuilder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client)
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new(ROOT_KEY, ROOT_KEY, None, None, "local"))
-            .endpoint_url(self.endpoint())
-            .load()
-            .await
+    /// The configuration of clients that act as the root user.
+    pub fn aws_config(&self) -> SdkConfig {
+        aws_at(self.endpoint())
     }
 
     async fn wait_until_healthy(&mut self) -> Result<(), LocalAwsError> {
@@ -357,6 +349,36 @@ async fn is_healthy(port: u16) -> bool {
 #[expect(clippy::print_stderr, reason = "a person is waiting for a download")]
 fn report(step: &str) {
     eprintln!("{step}");
+}
+
+/// The configuration of clients that call an address instead of AWS. Each call has its own connections: a pooled one would not
+/// outlive the runtime of the test that opened it.
+pub fn aws_at(endpoint: impl Into<String>) -> SdkConfig {
+    let http_client = HttpClientBuilder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let credentials = Credentials::new(ROOT_KEY, ROOT_KEY, None, None, "local");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(Region::new(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        .build()
+}
+
+/// A function's configuration, over a transport that answers for AWS.
+#[expect(
+    clippy::expect_used,
+    reason = "the variables are those below, and none is missing"
+)]
+pub fn aws_over(transport: Arc<dyn Transport>) -> SdkConfig {
+    let variable = |name: &str| match name {
+        "AWS_REGION" => Some(REGION.to_owned()),
+        "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some(ROOT_KEY.to_owned()),
+        _ => None,
+    };
+    sdk::configure(transport, variable).expect("nothing is missing")
 }
 
 /// Makes a table with the key schema that the template gives all of them.

@@ -17,10 +17,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_config::Region;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
-use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -31,7 +29,6 @@ use receive_events::{
 use serde_json::{Value, json};
 use shared::{
     StoreError,
-    aws::sdk,
     domain::{ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Registers},
     http::{ReqwestTransport, Transport, TransportError},
     orders::{MAX_ORDER_BYTES, OrderRef, Orders, Parties, Received, StoredOrder},
@@ -41,6 +38,7 @@ use shared::{
 use tests::{
     captured_logs::CapturedText,
     limits::at_both_ends,
+    local_aws::aws_over,
     memory::{MemoryOrders, MemoryQueue, Redrive},
     resources::{MemoryResources, environment},
 };
@@ -81,18 +79,13 @@ impl SecretsManager {
     }
 
     /// What the function reads secrets with.
-    async fn client(self: &Arc<Self>) -> Secrets {
-        let aws = sdk::load(self.clone()).await.into_builder();
-        let credentials = Credentials::new("key", "secret", None, None, "test");
-        let aws = aws
-            .region(Region::new("eu-north-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials));
-        Secrets::new(&aws.build())
+    fn client(self: &Arc<Self>) -> Secrets {
+        Secrets::new(&aws_over(self.clone()))
     }
 
     /// The secret, as a function that has just started has it.
     async fn cached<S: SecretForm + Send + Sync>(self: &Arc<Self>) -> Arc<CachedSecret<S>> {
-        cached(&self.client().await)
+        cached(&self.client())
     }
 }
 
@@ -1210,7 +1203,7 @@ async fn p1_a_post_is_answered_in_time_however_the_delays_add_up() {
     let queues = |secret, table| delays().map(move |queue| [secret, table, queue]);
     let tables = |secret| delays().flat_map(move |table| queues(secret, table));
     let [events, orders] = [EVENT_SECRETS[0], ORDER_SECRETS[0]].map(SecretsManager::with);
-    let [of_events, of_orders] = [events.client().await, orders.client().await];
+    let [of_events, of_orders] = [events.client(), orders.client()];
     for [secret, table, queue] in delays().flat_map(tables) {
         for manager in [&events, &orders] {
             *manager.delay.lock().unwrap() = secret;

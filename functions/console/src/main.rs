@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process())?;
-    let context = AwsContext::load().await?;
+    let context = AwsContext::load()?;
     // Secrets and the provider's metadata are read with the first request that needs them.
     let credentials = Arc::new(StoredCredentials::new(
         context.secrets.clone(),

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_lambda::{
-    Client, config::Builder, error::SdkError, operation::invoke::InvokeError, primitives::Blob,
+    Client,
+    config::{Builder, retry::RetryConfig, timeout::TimeoutConfig},
+    error::SdkError,
+    operation::invoke::InvokeError,
+    primitives::Blob,
 };
+use aws_types::SdkConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;

@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let context = AwsContext::load().await?;
+    let context = AwsContext::load()?;
     let configuration = Configuration::read(context.environment().await?)?;
     let inbox = context.inbox(&configuration.passes);
     let source = Source {

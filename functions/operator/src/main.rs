@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let context = AwsContext::load().await?;
+    let context = AwsContext::load()?;
     let process = Process::new(&context, Environment::of_process, Arc::new(SystemClock));
     let handler = async |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;

@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process())?;
-    let context = AwsContext::load().await?;
+    let context = AwsContext::load()?;
     let function = ReceiveEvents::build(configuration, &context);
     let handler = async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
         Ok::<_, Error>(function.handle(&event.payload).await)

@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let context = AwsContext::load().await?;
+    let context = AwsContext::load()?;
     let configuration = Configuration::read(context.environment().await?)?;
     let build = || SubmitImports::build(&configuration, &context);
     serve_queue(

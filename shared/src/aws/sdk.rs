@@ -1,14 +1,15 @@
-//! The AWS SDK, set up once: time-outs, the SDK's own environment variables honoured so that the same binary runs on a
-//! local AWS, and the HTTP client that everything else goes through.
+//! The AWS SDK, set up once: time-outs, the variables of a function's environment, and the HTTP client that everything else
+//! goes through.
 //!
-//! The SDK's own HTTP client reads the system's root certificates when it is made, which takes longer than all else at
-//! a cold start together (`tests/benches/README.md`), and would be a second HTTP and TLS stack in every binary.
+//! A function finds its region and the credentials of its role in variables, so that nothing is searched for: `aws-config`, which
+//! also knows profiles, container roles and single sign-on, would be a sixth of a binary and a tenth of a start. The SDK's own HTTP
+//! client reads the system's root certificates when it is made, which takes longer than all else at a cold start together, and would
+//! be a second HTTP and TLS stack (`tests/benches/README.md`).
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use aws_config::{
-    BehaviorVersion, ConfigLoader, Region, SdkConfig,
-    environment::EnvironmentVariableCredentialsProvider, timeout::TimeoutConfig,
+use aws_sdk_sqs::config::{
+    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, timeout::TimeoutConfig,
 };
 use aws_smithy_runtime_api::client::{
     http::{
@@ -19,7 +20,12 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
+use aws_types::{
+    SdkConfig,
+    service_config::{LoadServiceConfig, ServiceConfigKey},
+};
 use bytes::Bytes;
+use thiserror::Error;
 
 use crate::http::{Transport, TransportError};
 
@@ -29,45 +35,75 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// §6), so that a queue which does not answer is named as the reason for a 5xx. CloudWatch Logs has longer ones.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(3_500);
 
-/// The SDK's configuration, from the environment, over a transport.
-pub async fn load(transport: Arc<dyn Transport>) -> SdkConfig {
-    let variable = |name: &str| std::env::var(name).ok();
-    from_environment(loader(transport), variable).load().await
+/// A variable that Lambda sets, and that is missing.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error(
+    "{0} is not set. Lambda gives a function its region and credentials in AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. To run it elsewhere, set them; `aws configure export-credentials --format env` prints the credentials of a profile"
+)]
+pub struct MissingVariable(&'static str);
+
+/// The SDK's configuration for a function, from its environment.
+///
+/// # Errors
+/// When the region or the credentials are missing.
+pub fn load(transport: Arc<dyn Transport>) -> Result<SdkConfig, MissingVariable> {
+    configure(transport, |name: &str| std::env::var(name).ok())
 }
 
-/// Takes the region and the credentials from the variables in which Lambda gives them to a function. The SDK's own chains look
-/// there first as well, but not before they have built what looks everywhere else, which takes a tenth of a start's processor
-/// time (`tests/benches/README.md`). Where a variable is missing, the chain stays.
-fn from_environment(
-    loader: ConfigLoader,
-    variable: impl Fn(&str) -> Option<String>,
-) -> ConfigLoader {
-    let set = |name| variable(name).filter(|value| !value.is_empty());
-    let loader = match set("AWS_REGION") {
-        Some(region) => loader.region(Region::new(region)),
-        None => loader,
-    };
-    let has_keys = set("AWS_ACCESS_KEY_ID").is_some() && set("AWS_SECRET_ACCESS_KEY").is_some();
-    if has_keys {
-        loader.credentials_provider(EnvironmentVariableCredentialsProvider::new())
-    } else {
-        loader
-    }
-}
-
-/// The same before it is loaded, so that a region and credentials can be given.
-pub fn loader(transport: Arc<dyn Transport>) -> ConfigLoader {
+/// The SDK's configuration, from variables with the SDK's own names. `AWS_ENDPOINT_URL` (also for a single service, as
+/// `AWS_ENDPOINT_URL_SQS`), `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` are honoured (AWS SDKs and Tools Reference
+/// Guide, "Settings reference").
+///
+/// # Errors
+/// When the region or the credentials are missing.
+pub fn configure(
+    transport: Arc<dyn Transport>,
+    variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> Result<SdkConfig, MissingVariable> {
+    let optional = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let required = |name: &'static str| optional(name).ok_or(MissingVariable(name));
+    let is_on = |name: &str| optional(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let region = required("AWS_REGION")?;
+    let (id, key) = (
+        required("AWS_ACCESS_KEY_ID")?,
+        required("AWS_SECRET_ACCESS_KEY")?,
+    );
+    // They are as old as the process: nobody can change its variables.
+    let credentials = Credentials::new(id, key, optional("AWS_SESSION_TOKEN"), None, "environment");
     let timeouts = TimeoutConfig::builder()
         .read_timeout(ATTEMPT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"))
+        .timeout_config(timeouts)
         .http_client(SdkTransport {
             transport,
             timeout: ATTEMPT_TIMEOUT,
-        })
-        .timeout_config(timeouts)
+        });
+    config.set_endpoint_url(optional("AWS_ENDPOINT_URL"));
+    Ok(config.service_config(OfServices(variable)).build())
+}
+
+/// Variables of single services, such as `AWS_ENDPOINT_URL_SQS`.
+struct OfServices<V>(V);
+
+impl<V> fmt::Debug for OfServices<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("OfServices")
+    }
+}
+
+impl<V: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for OfServices<V> {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace(' ', "_");
+        (self.0)(&format!("{}_{service}", key.env())).filter(|value| !value.is_empty())
+    }
 }
 
 /// A transport as the SDK wants it.
@@ -137,7 +173,6 @@ mod tests {
     use std::{collections::VecDeque, sync::Mutex};
 
     use async_trait::async_trait;
-    use aws_sdk_sqs::config::Credentials;
     use chrono::DateTime;
 
     use super::*;
@@ -185,35 +220,88 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_region_and_the_credentials_come_from_the_variables_of_a_function() {
-        let variables = |name: &str| {
+    /// The variables of a function, and one more.
+    fn variables(another: (&str, &str)) -> impl Fn(&str) -> Option<String> + Send + Sync + use<> {
+        let another = (another.0.to_owned(), another.1.to_owned());
+        move |name: &str| {
+            if name == another.0 {
+                return Some(another.1.clone());
+            }
             let value = match name {
                 "AWS_REGION" => "eu-north-1",
                 "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "key",
                 _ => return None,
             };
             Some(value.to_owned())
-        };
-        let config = from_environment(loader(Arc::new(Slow)), variables)
-            .load()
-            .await;
-        assert_eq!(config.region(), Some(&Region::new("eu-north-1")));
-        let provider = config.credentials_provider().unwrap();
-        let text = format!("{provider:?}");
-        assert!(
-            text.contains("EnvironmentVariableCredentialsProvider"),
-            "{text}"
-        );
+        }
+    }
+
+    const NO_OTHER: (&str, &str) = ("", "");
+
+    /// Where a queue's address is asked for with these variables.
+    async fn asked_at(another: (&str, &str)) -> String {
+        let answer = r#"{"QueueUrl":"https://sqs.example/1/q"}"#;
+        let script = Arc::new(Script {
+            answers: Mutex::new(VecDeque::from([Ok(answer)])),
+            asked: Mutex::default(),
+        });
+        let config = configure(script.clone(), variables(another)).unwrap();
+        let url = aws_sdk_sqs::Client::new(&config)
+            .get_queue_url()
+            .queue_name("q");
+        url.send().await.unwrap();
+        let asked = script.asked.lock().unwrap();
+        asked[0].split(' ').nth(1).unwrap().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn variables_of_the_sdk_say_where_a_service_is() {
+        for (another, expected) in [
+            (NO_OTHER, "https://sqs.eu-north-1.amazonaws.com/"),
+            (
+                ("AWS_REGION", "eu-west-1"),
+                "https://sqs.eu-west-1.amazonaws.com/",
+            ),
+            (
+                ("AWS_ENDPOINT_URL", ""),
+                "https://sqs.eu-north-1.amazonaws.com/",
+            ),
+            (
+                ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+                "http://127.0.0.1:1/",
+            ),
+            (
+                ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:2"),
+                "http://127.0.0.1:2/",
+            ),
+            (
+                ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:3"),
+                "https://sqs.eu-north-1.amazonaws.com/",
+            ),
+            (
+                ("AWS_USE_FIPS_ENDPOINT", "true"),
+                "https://sqs-fips.eu-north-1.amazonaws.com/",
+            ),
+            (
+                ("AWS_USE_DUALSTACK_ENDPOINT", "TRUE"),
+                "https://sqs.eu-north-1.api.aws/",
+            ),
+        ] {
+            assert_eq!(asked_at(another).await, expected, "{another:?}");
+        }
+    }
+
+    #[test]
+    fn a_function_without_region_or_credentials_does_not_start() {
+        for name in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            let error = configure(Arc::new(Slow), variables((name, ""))).unwrap_err();
+            assert_eq!(error, MissingVariable(name));
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_log_may_take_longer_to_search_than_anything_else_may_take() {
-        let config = loader(Arc::new(Slow))
-            .region(Region::new("eu-north-1"))
-            .credentials_provider(Credentials::new("id", "key", None, None, "test"))
-            .load()
-            .await;
+        let config = configure(Arc::new(Slow), variables(NO_OTHER)).unwrap();
         let logs = CloudWatchLogs::new(&config, "/aws/lambda/receive-events");
         let found = logs.find("customer/client/1", DateTime::UNIX_EPOCH, None);
         assert_eq!(found.await.unwrap().lines, []);
@@ -235,11 +323,7 @@ mod tests {
             ])),
             asked: Mutex::default(),
         });
-        let config = loader(script.clone())
-            .region(Region::new("eu-north-1"))
-            .credentials_provider(Credentials::new("id", "key", None, None, "test"))
-            .load()
-            .await;
+        let config = configure(script.clone(), variables(NO_OTHER)).unwrap();
         let answer = aws_sdk_sqs::Client::new(&config)
             .get_queue_url()
             .queue_name("q")

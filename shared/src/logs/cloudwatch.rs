@@ -1,8 +1,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{SdkConfig, timeout::TimeoutConfig};
-use aws_sdk_cloudwatchlogs::{Client, config::Builder};
+use aws_sdk_cloudwatchlogs::{
+    Client,
+    config::{Builder, timeout::TimeoutConfig},
+};
+use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
 
 use super::{LogLine, LogPage, Logs, LogsError};

@@ -4,7 +4,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
     operation::send_message::builders::SendMessageFluentBuilder,
@@ -13,6 +12,7 @@ use aws_sdk_sqs::{
         QueueAttributeName, SendMessageBatchRequestEntry,
     },
 };
+use aws_types::SdkConfig;
 use uuid::Uuid;
 
 use super::{

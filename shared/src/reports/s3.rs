@@ -1,6 +1,6 @@
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, config::Builder, error::SdkError};
+use aws_types::SdkConfig;
 use bytes::Bytes;
 
 use super::{LONGEST_READ, Reports, failed, too_long};

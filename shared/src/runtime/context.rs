@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 
 use super::{
     configuration::{Environment, InboxSettings, RESOURCE_NAMES_SECRET_ARN, ResourceNames},
@@ -50,10 +50,10 @@ impl AwsContext {
     /// Reads the SDK's configuration from the environment; nothing is sent.
     ///
     /// # Errors
-    /// When the HTTP client cannot be built.
-    pub async fn load() -> Result<Self, WiringError> {
+    /// When the HTTP client cannot be built, or Lambda's own variables are missing.
+    pub fn load() -> Result<Self, WiringError> {
         let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new()?);
-        let aws = sdk::load(transport.clone()).await;
+        let aws = sdk::load(transport.clone())?;
         let stack = std::env::var("STACK_NAME").unwrap_or_default();
         Ok(Self::new(aws, transport, stack))
     }

@@ -17,6 +17,7 @@ use super::{
     },
 };
 use crate::{
+    aws::sdk::MissingVariable,
     breakers::{Breakers, Guard, RateLimit, Remote},
     domain::{ApplicationSettings, Clock, FingerprintKey, Scope},
     erp::{
@@ -45,6 +46,9 @@ pub enum WiringError {
     /// The HTTP client.
     #[error(transparent)]
     Transport(#[from] TransportSetupError),
+    /// The region or the credentials of the function.
+    #[error(transparent)]
+    Environment(#[from] MissingVariable),
     /// A secret.
     #[error(transparent)]
     Secret(#[from] SecretError),

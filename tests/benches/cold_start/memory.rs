@@ -2,8 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
-use aws_config::SdkConfig;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
+use aws_types::SdkConfig;
 use chrono::Utc;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -108,7 +108,7 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
     let aws = LocalAws::start(&tools, "benchmark", &[])
         .await
         .expect("MiniStack starts");
-    let config = aws.aws_config().await;
+    let config = aws.aws_config();
 
     let erp = business_central_simulator::Settings {
         requests_per_window: usize::MAX,

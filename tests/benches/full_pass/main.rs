@@ -251,7 +251,7 @@ fn environment(aws: &LocalAws) -> [(&'static str, String); 4] {
 }
 
 async fn create_tables(aws: &LocalAws, table: &str) {
-    let config = aws.aws_config().await;
+    let config = aws.aws_config();
     for end in ["", OWED, PASSES] {
         let created = create_table(&config, &format!("{table}{end}")).await;
         created.expect("a table");

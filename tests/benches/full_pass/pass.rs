@@ -28,6 +28,7 @@ use shared::{
     runtime::batch::{Handler, Outcome, Received},
 };
 use tests::{
+    local_aws::aws_over,
     memory::{MemoryMappings, MemoryOwed, MemoryPasses, MemoryQueue, Redrive},
     resources::{FINGERPRINT_KEY, MemoryResources, built, environment},
 };
@@ -97,8 +98,7 @@ impl Requests {
         let Ok(body) = serde_json::from_slice::<Value>(body) else {
             return;
         };
-        // As it is sent, with the names of its attributes and types: not less than what is billed.
-        let kilobytes = |value: &Value| value.to_string().len().div_ceil(1_024) as u64;
+        let kilobytes = |value: &Value| bytes(value).div_ceil(1_024) as u64;
         let halves = |request: &Value| match request["ConsistentRead"] {
             Value::Bool(true) => 2,
             _ => 1,
@@ -118,6 +118,19 @@ impl Requests {
             "PutItem" | "UpdateItem" | "DeleteItem" => self.write_units += kilobytes(&body),
             _ => {}
         }
+    }
+}
+
+/// The bytes of a request's names and values, which are more than those of its item.
+fn bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(bytes).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| name.len() + bytes(value))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
     }
 }
 
@@ -252,7 +265,7 @@ async fn pass(
             Stores::Nothing { time, lists_keys } => {
                 let requests = requests.clone();
                 let inner = Arc::new(Nothing(*time));
-                let aws = sdk::load(Arc::new(Counting { inner, requests })).await;
+                let aws = aws_over(Arc::new(Counting { inner, requests }));
                 let key = fingerprints.clone();
                 let mappings = Arc::new(DynamoDbMappings::new(&aws, "mappings", key));
                 let index: Arc<dyn KeyIndex> = if *lists_keys {
@@ -276,7 +289,7 @@ async fn pass(
                     inner: transport.clone(),
                     requests: requests.clone(),
                 };
-                let aws = sdk::load(Arc::new(counting)).await;
+                let aws = sdk::load(Arc::new(counting)).expect("the variables of a function");
                 let mappings = Arc::new(DynamoDbMappings::new(&aws, table, fingerprints.clone()));
                 (
                     (mappings.clone(), mappings),

@@ -34,7 +34,6 @@ use measurement::{machine, process_time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
-    aws::sdk,
     breakers::AlwaysClosed,
     domain::{ChangeMessage, ImportRequest, PassMessage, PassMode, Scope},
     http::{Deadline, Transport, TransportError},
@@ -42,6 +41,7 @@ use shared::{
     runtime::batch::{Handler, Outcome, Received},
 };
 use tests::{
+    local_aws::aws_over,
     memory::{MemoryQueue, Redrive},
     resources::{MemoryResources, built, environment},
 };
@@ -105,9 +105,6 @@ fn measure() {
             let name = serde_json::to_string(&reader).expect("JSON");
             let output = Command::new(&program)
                 .args(["read", &name, &records.to_string()])
-                .env("AWS_ACCESS_KEY_ID", "benchmark")
-                .env("AWS_SECRET_ACCESS_KEY", "benchmark")
-                .env("AWS_REGION", "eu-north-1")
                 .stderr(Stdio::inherit())
                 .output()
                 .expect("it runs");
@@ -176,7 +173,7 @@ async fn read(reader: Reader, records: u64) -> Taken {
 /// The pass, with the owed records behind the SDK, and everything else in memory and empty.
 async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
     let transport: Arc<dyn Transport> = remotes;
-    let aws = sdk::load(transport.clone()).await;
+    let aws = aws_over(transport.clone());
     let imports = Arc::new(MemoryQueue::standard(REDRIVE));
     let resources = MemoryResources {
         breakers: Arc::new(AlwaysClosed),

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 use futures_util::future::try_join_all;
 use sandbox_tools::{target, workspace};
 use serde::Deserialize;
@@ -252,7 +252,7 @@ impl Deployment {
         remotes: &Remotes,
         log_level: LogLevel,
     ) -> Result<Self, SandboxError> {
-        let config = aws.aws_config().await;
+        let config = aws.aws_config();
         let (client_id, client_secret) = &remotes.norce_client;
         let norce = json!({ "clientId": client_id, "clientSecret": client_secret });
         let erp = &remotes.erp;
@@ -622,7 +622,7 @@ mod tests {
                 Deployment::deploy("options", parameters(above), &template, &sam, &aws).await;
             deployed.unwrap_or_else(|error| panic!("{error}"))
         };
-        let sqs = aws_sdk_sqs::Client::new(&aws.aws_config().await);
+        let sqs = aws_sdk_sqs::Client::new(&aws.aws_config());
         let waiting = async |url: &str| {
             let attributes = sqs
                 .get_queue_attributes()
@@ -639,7 +639,7 @@ mod tests {
         assert!(before.output("OrderUrl").is_err());
         let names = before.output("ResourceNamesSecretArn").unwrap();
         assert!(names.starts_with("arn:"), "{names}");
-        let secret = aws_sdk_secretsmanager::Client::new(&aws.aws_config().await)
+        let secret = aws_sdk_secretsmanager::Client::new(&aws.aws_config())
             .get_secret_value()
             .secret_id(names)
             .send()

@@ -53,7 +53,7 @@ pub(super) async fn keep_to_the_level(
     since: DateTime<Utc>,
 ) -> Result<(), SandboxError> {
     let group = format!("/aws/lambda/{}-change-events", world.deployment.stack());
-    let log = CloudWatchLogs::new(&world.aws.aws_config().await, group);
+    let log = CloudWatchLogs::new(&world.aws.aws_config(), group);
     let has = async |word: &str| {
         let mut place: Option<String> = None;
         loop {

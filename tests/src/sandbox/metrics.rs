@@ -52,7 +52,7 @@ mod tests {
     async fn the_dashboard_shows_what_the_functions_wrote_to_their_logs() {
         let tools = Tools::ministack(progress::detail).await.unwrap();
         let aws = LocalAws::shared().await.unwrap();
-        let logs = aws_sdk_cloudwatchlogs::Client::new(&aws.aws_config().await);
+        let logs = aws_sdk_cloudwatchlogs::Client::new(&aws.aws_config());
         let stack = "shown";
         let group = format!("/aws/lambda/{stack}-erp-full-pass");
         let (group, stream) = (group.as_str(), "s");

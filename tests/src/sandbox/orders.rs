@@ -90,7 +90,7 @@ pub(super) async fn read(
 /// Takes everything off the outgoing queue.
 async fn take(aws: &LocalAws, deployment: &Deployment) -> Result<Vec<String>, SandboxError> {
     const MAX_AT_ONCE: i32 = 10;
-    let client = Client::new(&aws.aws_config().await);
+    let client = Client::new(&aws.aws_config());
     let url = deployment.output("OutgoingOrdersQueueUrl")?;
     let failed = "the outgoing orders cannot be read";
     let mut orders = Vec::new();

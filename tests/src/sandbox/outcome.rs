@@ -911,7 +911,7 @@ pub(super) async fn owed(
     deployment: &Deployment,
 ) -> Result<Vec<Owed>, SandboxError> {
     let table = deployment.output("OwedTable")?;
-    let list = DynamoDbOwed::new(&aws.aws_config().await, table);
+    let list = DynamoDbOwed::new(&aws.aws_config(), table);
     let mut owed = Vec::new();
     let deadline = Deadline::after(TIME_FOR_THE_OWED_LIST);
     let each = |record| owed.push(record);

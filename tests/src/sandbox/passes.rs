@@ -87,7 +87,7 @@ impl World<'_> {
     /// The record of a run.
     pub(super) async fn run(&self, id: Uuid) -> Result<Option<Run>, SandboxError> {
         let table = self.deployment.output("PassesTable")?;
-        let passes = DynamoDbPasses::new(&self.aws.aws_config().await, table);
+        let passes = DynamoDbPasses::new(&self.aws.aws_config(), table);
         let run = passes.run(id).await;
         run.map_err(|error| SandboxError::Day(error.to_string()))
     }
@@ -131,7 +131,7 @@ impl World<'_> {
 
     /// A report of a plan.
     async fn report(&self, plan: Uuid, name: &str) -> Result<Vec<u8>, SandboxError> {
-        let config = self.aws.aws_config().await;
+        let config = self.aws.aws_config();
         let settings = Builder::from(&config).force_path_style(true).build();
         let failed = "a report of the plan cannot be read";
         let object = aws_sdk_s3::Client::from_conf(settings)

@@ -32,7 +32,7 @@ impl Queues {
                 .collect::<Result<Vec<_>, SandboxError>>()
         };
         Ok(Self {
-            client: Client::new(&aws.aws_config().await),
+            client: Client::new(&aws.aws_config()),
             queues: urls([
                 ("changes", "ChangesQueueUrl"),
                 ("imports", "ImportsQueueUrl"),

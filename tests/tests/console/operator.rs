@@ -7,17 +7,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_config::{Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
 use bytes::Bytes;
 use console::{LONGEST_WAIT, LambdaOperator, Operator as _, OperatorError};
 use http::{Request, Response};
 use serde_json::{Value, json};
-use shared::{
-    aws::sdk,
-    http::{Transport, TransportError},
+use shared::http::{Transport, TransportError};
+use tests::{
+    bundle::{Bundle, Options},
+    local_aws::aws_over,
 };
-use tests::bundle::{Bundle, Options};
 
 type Scripted = Result<Response<Bytes>, TransportError>;
 
@@ -45,14 +43,6 @@ impl Transport for Script {
     }
 }
 
-async fn configuration(script: Arc<Script>) -> SdkConfig {
-    sdk::loader(script)
-        .region(Region::new("eu-north-1"))
-        .credentials_provider(Credentials::new("id", "key", None, None, "test"))
-        .load()
-        .await
-}
-
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Scripted {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
@@ -67,7 +57,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Scripted {
 async fn ask(answers: Vec<Scripted>) -> (Result<String, OperatorError>, usize) {
     let script = Arc::new(Script::default());
     *script.answers.lock().unwrap() = answers.into();
-    let operator = LambdaOperator::new(&configuration(script.clone()).await, "shop-operator");
+    let operator = LambdaOperator::new(&aws_over(script.clone()), "shop-operator");
     let request = json!({ "action": "owed", "do": "retry" });
     let answered = operator.ask(&request, LONGEST_WAIT).await;
     let asked = script.asked.lock().unwrap();
@@ -174,7 +164,7 @@ async fn the_console_waits_for_an_operator_that_does_not_answer_as_long_as_there
  {
     for within in [Duration::from_secs(5), LONGEST_WAIT, 2 * LONGEST_WAIT] {
         let script = Arc::new(Script::default());
-        let operator = LambdaOperator::new(&configuration(script.clone()).await, "shop-operator");
+        let operator = LambdaOperator::new(&aws_over(script.clone()), "shop-operator");
         let start = tokio::time::Instant::now();
         let answered = operator.ask(&json!({}), within).await;
         assert_eq!(answered, Err(OperatorError::NoAnswer));

@@ -34,12 +34,7 @@ mod version;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
-use aws_smithy_http_client::{
-    Builder as HttpClientBuilder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+use aws_types::SdkConfig;
 use bytes::Bytes;
 use change_events::Failure;
 use chrono::TimeDelta;
@@ -73,6 +68,7 @@ use tests::{
     bundle::{Bundle, Options, UNTIL_AGAIN, UNTIL_OWED, company, customer},
     business_central_simulator::{self, ApplicationAccess, Entity, Fault},
     captured_logs::CapturedText,
+    local_aws::aws_at,
     norce_simulator::{
         Blank, CustomerRecord, Effect, Endpoint, EventType, NewCompany, NewCustomer, When,
     },
@@ -112,16 +108,7 @@ async fn dead_aws() -> SdkConfig {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let http_client = HttpClientBuilder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .region(Region::new("eu-north-1"))
-        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-        .endpoint_url(endpoint)
-        .load()
-        .await
+    aws_at(endpoint)
 }
 
 /// The only check that found a fault.

@@ -8,12 +8,6 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::config::Credentials;
-use aws_smithy_http_client::{
-    Builder as HttpClientBuilder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use axum::{
     body::Bytes,
     http::{HeaderMap, Uri},
@@ -26,7 +20,7 @@ use shared::{
     http::{Deadline, ReqwestTransport},
     runtime::{configuration::Environment, context::AwsContext},
 };
-use tests::lambda::environment::every_variable;
+use tests::{lambda::environment::every_variable, local_aws::aws_at};
 
 /// What was asked, by name: `secret norce`, `Scan owed`, `token`.
 type LookupKey = BTreeMap<String, usize>;
@@ -113,16 +107,7 @@ async fn remote() -> (Arc<Remote>, String) {
 }
 
 async fn context(address: &str) -> AwsContext {
-    let http_client = HttpClientBuilder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let aws = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .region(Region::new("eu-north-1"))
-        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-        .endpoint_url(address)
-        .load()
-        .await;
+    let aws = aws_at(address);
     let transport = Arc::new(ReqwestTransport::new().unwrap());
     AwsContext::new(aws, transport, String::new())
 }

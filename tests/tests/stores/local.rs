@@ -1,14 +1,14 @@
 //! Tables and queues for each test, on the MiniStack that this test binary shares.
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
+use aws_types::SdkConfig;
 use std::collections::HashMap;
 use tests::local_aws::{LocalAws, create_table};
 use uuid::Uuid;
 
 pub(crate) async fn config() -> SdkConfig {
-    LocalAws::shared().await.unwrap().aws_config().await
+    LocalAws::shared().await.unwrap().aws_config()
 }
 
 /// A table with the key schema that the template gives all of them.

@@ -3,12 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use aws_config::Region;
-use aws_sdk_dynamodb::config::Credentials;
 use bytes::Bytes;
 use http::{Request, Response};
 use shared::{
-    aws::sdk,
     domain::{FingerprintKey, Scope},
     erp::{ErpId, Resource},
     http::{ReqwestTransport, Transport, TransportError},
@@ -17,7 +14,7 @@ use shared::{
     },
 };
 use std::time::Duration;
-use tests::local_aws::{LocalAws, REGION, ROOT_KEY};
+use tests::local_aws::{LocalAws, aws_over};
 
 use crate::{code, customer, local};
 
@@ -91,12 +88,9 @@ async fn stores(incident: Option<Incident>) -> (DynamoDbMappings, DynamoDbMappin
         incident,
         operations: Mutex::default(),
     });
-    let config = sdk::loader(road.clone())
-        .region(Region::new(REGION))
-        .credentials_provider(Credentials::new(ROOT_KEY, ROOT_KEY, None, None, "local"))
-        .endpoint_url(LocalAws::shared().await.unwrap().endpoint())
-        .load()
-        .await;
+    let aws = LocalAws::shared().await.unwrap();
+    let config = aws_over(road.clone()).into_builder();
+    let config = config.endpoint_url(aws.endpoint()).build();
     (DynamoDbMappings::new(&config, &table, key), others, road)
 }
 

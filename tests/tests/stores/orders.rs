@@ -31,7 +31,7 @@ impl Expiring for MemoryOrders {
 
 struct Aws {
     orders: DynamoDbOrders,
-    config: aws_config::SdkConfig,
+    config: aws_types::SdkConfig,
     table: String,
 }
 

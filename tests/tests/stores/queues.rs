@@ -4,11 +4,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{Message as SqsMessage, MessageSystemAttributeName, QueueAttributeName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::aws::sdk;
 use shared::queues::{
     DeadLetters, DeadMessage, Inbox, MAX_MESSAGE_BYTES, Message, Queue, REQUEUES, SqsDeadLetters,
     SqsInbox, SqsQueue,
@@ -19,6 +17,7 @@ use shared::{
 };
 use tests::{
     limits::at_both_ends,
+    local_aws::aws_over,
     memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive},
 };
 use tokio::time::Instant;
@@ -643,12 +642,7 @@ impl Transport for LookupKey {
 async fn sqs_gets_whole_seconds_within_its_limits() {
     const HOUR: Duration = Duration::from_secs(3_600);
     let asked = Arc::new(LookupKey::default());
-    let credentials = Credentials::new("key", "secret", None, None, "test");
-    let config = sdk::load(asked.clone()).await.into_builder();
-    let config = config
-        .region(Region::new("eu-north-1"))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .build();
+    let config = aws_over(asked.clone());
     let url = "https://sqs.example/1/queue";
     let (queue, inbox) = (
         SqsQueue::new(&config, url),

@@ -2,12 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::config::Credentials;
-use aws_smithy_http_client::{
-    Builder as HttpClientBuilder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use axum::http::StatusCode;
 use operator::Configuration;
 use serde_json::{Value, json};
@@ -18,7 +12,10 @@ use shared::{
         context::AwsContext,
     },
 };
-use tests::bundle::{Bundle, Options};
+use tests::{
+    bundle::{Bundle, Options},
+    local_aws::aws_at,
+};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:ResourceNames-AbCdEf";
 
@@ -33,16 +30,7 @@ async fn context(status: StatusCode, answer: Value) -> AwsContext {
         async move { (status, answer.to_string()) }
     });
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let http_client = HttpClientBuilder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let aws = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .region(Region::new("eu-north-1"))
-        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-        .endpoint_url(endpoint)
-        .load()
-        .await;
+    let aws = aws_at(endpoint);
     let transport = Arc::new(ReqwestTransport::new().unwrap());
     AwsContext::new(aws, transport, String::new())
 }

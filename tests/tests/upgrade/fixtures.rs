@@ -6,8 +6,8 @@ use std::{
     path::PathBuf,
 };
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_types::SdkConfig;
 use serde_json::{Map, Value, json};
 use shared::{
     breakers::DynamoDbBreakers, domain::FingerprintKey, import_jobs::DynamoDbImportJobs,
@@ -74,7 +74,7 @@ pub(crate) struct Tables {
 impl Tables {
     /// Empty ones.
     pub(crate) async fn empty() -> Self {
-        let config = LocalAws::shared().await.unwrap().aws_config().await;
+        let config = LocalAws::shared().await.unwrap().aws_config();
         let mut names = BTreeMap::new();
         for table in TABLES {
             let name = format!("{table}-{}", Uuid::new_v4());

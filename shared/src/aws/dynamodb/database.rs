@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, fmt};
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
+use aws_types::SdkConfig;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{

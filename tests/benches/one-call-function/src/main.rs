@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    let aws = sdk::load(Arc::new(ReqwestTransport::new()?)).await;
+    let aws = sdk::load(Arc::new(ReqwestTransport::new()?))?;
     let (sqs, queue) = (Client::new(&aws), env::var("CHANGES_QUEUE_URL")?);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let id = Uuid::new_v4().to_string();
