@@ -29,6 +29,9 @@ pub(crate) async fn pause(attempt: u32) {
     tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
 }
 
+/// The error of a request that is not valid. Its message may quote a value of the request.
+const INVALID: &str = "ValidationException";
+
 /// A failed call in words: the service's code and message, or what became of the connection. Never the request or the
 /// response, which hold data (P11).
 pub(crate) fn explain<E>(error: &SdkError<E, HttpResponse>) -> String
@@ -39,8 +42,10 @@ where
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             match (service.err().code(), service.err().message()) {
-                (Some(code), Some(message)) => format!("{code}: {message} (status {status})"),
-                (Some(code), None) => format!("{code} (status {status})"),
+                (Some(code), Some(message)) if code != INVALID => {
+                    format!("{code}: {message} (status {status})")
+                }
+                (Some(code), _) => format!("{code} (status {status})"),
                 (None, _) => format!("an error without a code (status {status})"),
             }
         }

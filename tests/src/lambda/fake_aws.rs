@@ -238,6 +238,11 @@ impl Kept {
                 self.update(body);
                 json!({})
             }
+            "PutItem" => {
+                let item = body["Item"].as_object().cloned().unwrap_or_default();
+                self.items.insert(place(body, &body["Item"]), item);
+                json!({})
+            }
             "DeleteItem" => match self.items.remove(&place(body, &body["Key"])) {
                 Some(item) => json!({ "Attributes": item }),
                 None => json!({}),

@@ -19,6 +19,11 @@ pub(super) const ATTEMPTS: u32 = 10;
 pub(crate) struct Refusals(Vec<Option<Item>>);
 
 impl Refusals {
+    /// The refusal of a single write, and the item on which its condition failed.
+    pub(super) fn of_one(item: Item) -> Self {
+        Self(vec![Some(item)])
+    }
+
     /// The item on which the condition of the `index`-th write failed, empty if there is none.
     pub(crate) fn take(&mut self, index: usize) -> Option<Item> {
         self.0.get_mut(index).and_then(Option::take)

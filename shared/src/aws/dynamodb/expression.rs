@@ -14,12 +14,12 @@ use super::item::{Item, KEY};
 
 /// One part of a transaction.
 pub(crate) struct Write {
-    key: String,
-    action: Action,
-    condition: Option<Expression>,
+    pub(super) key: String,
+    pub(super) action: Action,
+    pub(super) condition: Option<Expression>,
 }
 
-enum Action {
+pub(super) enum Action {
     Put(Item),
     Update(Expression),
     Delete,
@@ -108,6 +108,11 @@ impl Expression {
         self
     }
 
+    /// The text of a condition, if there is one.
+    pub(super) fn required(&self) -> Option<String> {
+        (!self.text.is_empty()).then(|| self.text.clone())
+    }
+
     pub(super) fn names(&self) -> Option<HashMap<String, String>> {
         (!self.names.is_empty()).then(|| self.names.clone())
     }
@@ -164,7 +169,7 @@ impl Write {
             condition,
         } = self;
         let condition = condition.unwrap_or_default();
-        let text = (!condition.text.is_empty()).then(|| condition.text.clone());
+        let text = condition.required();
         let (names, values) = (condition.names(), condition.values());
         let request = TransactWriteItem::builder();
         Ok(match action {

@@ -298,11 +298,22 @@ impl Table {
         Ok(matches!(written, Written::Done))
     }
 
-    /// Writes all or nothing. Retries with short pauses while another transaction is writing the same items.
+    /// Writes all or nothing. Retries with short pauses while another transaction is writing the same items. A single put or
+    /// delete that finds its own result is done: an earlier attempt was carried out, and its answer was lost.
     pub(crate) async fn write(
         &self,
         writes: impl IntoIterator<Item = Write>,
     ) -> Result<Written, StoreError> {
+        let mut writes: Vec<Write> = writes.into_iter().collect();
+        if let [write] = &mut *writes
+            && let Some(single) = write.take_single()
+        {
+            let refused = single.write(&self.database.client, &self.name).await;
+            let refused = refused.map_err(|reason| self.error(reason))?;
+            return Ok(refused.map_or(Written::Done, |there| {
+                Written::Refused(Refusals::of_one(there))
+            }));
+        }
         let requests: Vec<TransactWriteItem> = writes
             .into_iter()
             .map(|write| write.into_request(&self.name))
