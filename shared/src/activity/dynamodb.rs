@@ -40,7 +40,8 @@ impl Activity for DynamoDbActivity {
             expires_at: (entry.at + RETENTION).timestamp(),
         };
         let item = self.table.to_item(&stored)?;
-        let put = Write::put(entry.id.to_string(), item);
+        // An attempt that arrives late must not take the outcome back.
+        let put = Write::put(entry.id.to_string(), item).provided(Expression::nothing_there());
         self.table.write([put]).await?;
         Ok(())
     }

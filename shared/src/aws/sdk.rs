@@ -2,7 +2,7 @@
 //! goes through.
 //!
 //! A function finds its region and the credentials of its role in variables, so that nothing is searched for: `aws-config`, which
-//! also knows profiles, container roles and single sign-on, would be a sixth of a binary and a tenth of a start. The SDK's own HTTP
+//! also knows profiles, container roles and single sign-on, would be a tenth of a binary and of a start. The SDK's own HTTP
 //! client reads the system's root certificates when it is made, which takes longer than all else at a cold start together, and would
 //! be a second HTTP and TLS stack (`tests/benches/README.md`).
 
@@ -34,6 +34,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// All tries together. It stays below the four seconds in which `receive-events` answers (Norce waits for five, norce-api
 /// §6), so that a queue which does not answer is named as the reason for a 5xx. CloudWatch Logs has longer ones.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(3_500);
+
+/// The variable with an address instead of those of AWS.
+const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
 
 /// A variable that Lambda sets, and that is missing.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub fn configure(
         required("AWS_ACCESS_KEY_ID")?,
         required("AWS_SECRET_ACCESS_KEY")?,
     );
-    // They are as old as the process: nobody can change its variables.
+    // Without an end: new ones could only be in the variables of a new process.
     let credentials = Credentials::new(id, key, optional("AWS_SESSION_TOKEN"), None, "environment");
     let timeouts = TimeoutConfig::builder()
         .read_timeout(ATTEMPT_TIMEOUT)
@@ -86,23 +89,27 @@ pub fn configure(
             transport,
             timeout: ATTEMPT_TIMEOUT,
         });
-    config.set_endpoint_url(optional("AWS_ENDPOINT_URL"));
-    Ok(config.service_config(OfServices(variable)).build())
+    config.set_endpoint_url(optional(ENDPOINT_URL));
+    Ok(config.service_config(ServiceEndpoints(variable)).build())
 }
 
-/// Variables of single services, such as `AWS_ENDPOINT_URL_SQS`.
-struct OfServices<V>(V);
+/// The addresses of single services, in variables such as `AWS_ENDPOINT_URL_SQS`.
+struct ServiceEndpoints<V>(V);
 
-impl<V> fmt::Debug for OfServices<V> {
+impl<V> fmt::Debug for ServiceEndpoints<V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("OfServices")
+        formatter.write_str("ServiceEndpoints")
     }
 }
 
-impl<V: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for OfServices<V> {
+impl<V: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for ServiceEndpoints<V> {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        // S3 asks for settings of its own as well.
+        if key.env() != ENDPOINT_URL {
+            return None;
+        }
         let service = key.service_id().to_uppercase().replace(' ', "_");
-        (self.0)(&format!("{}_{service}", key.env())).filter(|value| !value.is_empty())
+        (self.0)(&format!("{ENDPOINT_URL}_{service}")).filter(|value| !value.is_empty())
     }
 }
 
@@ -178,10 +185,21 @@ mod tests {
     use super::*;
     use crate::logs::{CloudWatchLogs, Logs};
 
+    type Answer = Result<&'static str, TransportError>;
+
     /// Gives prepared answers and remembers what was asked.
     struct Script {
-        answers: Mutex<VecDeque<Result<&'static str, TransportError>>>,
-        asked: Mutex<Vec<String>>,
+        answers: Mutex<VecDeque<Answer>>,
+        asked: Mutex<Vec<http::Request<Bytes>>>,
+    }
+
+    impl Script {
+        fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
+            Self {
+                answers: Mutex::new(answers.into_iter().collect()),
+                asked: Mutex::default(),
+            }
+        }
     }
 
     #[async_trait]
@@ -191,12 +209,8 @@ mod tests {
             request: http::Request<Bytes>,
             _: Duration,
         ) -> Result<http::Response<Bytes>, TransportError> {
-            let target = &request.headers()["x-amz-target"];
-            let (method, uri) = (request.method(), request.uri());
-            let body = String::from_utf8_lossy(request.body());
-            let asked = format!("{method} {uri} {} {body}", target.to_str().unwrap());
             assert!(request.headers().contains_key("authorization"));
-            self.asked.lock().unwrap().push(asked);
+            self.asked.lock().unwrap().push(request);
             let answer = self.answers.lock().unwrap().pop_front().unwrap()?;
             Ok(http::Response::new(Bytes::from_static(answer.as_bytes())))
         }
@@ -220,88 +234,127 @@ mod tests {
         }
     }
 
-    /// The variables of a function, and one more.
-    fn variables(another: (&str, &str)) -> impl Fn(&str) -> Option<String> + Send + Sync + use<> {
-        let another = (another.0.to_owned(), another.1.to_owned());
+    type Variables = &'static [(&'static str, &'static str)];
+
+    /// The variables of a function, and others.
+    fn variables(others: Variables) -> impl Fn(&str) -> Option<String> + Send + Sync + use<> {
+        const OF_FUNCTION: Variables = &[
+            ("AWS_REGION", "eu-north-1"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "key"),
+        ];
         move |name: &str| {
-            if name == another.0 {
-                return Some(another.1.clone());
-            }
-            let value = match name {
-                "AWS_REGION" => "eu-north-1",
-                "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "key",
-                _ => return None,
-            };
-            Some(value.to_owned())
+            let mut all = others.iter().chain(OF_FUNCTION);
+            let (_, value) = all.find(|(known, _)| *known == name)?;
+            Some((*value).to_owned())
         }
     }
 
-    const NO_OTHER: (&str, &str) = ("", "");
-
-    /// Where a queue's address is asked for with these variables.
-    async fn asked_at(another: (&str, &str)) -> String {
-        let answer = r#"{"QueueUrl":"https://sqs.example/1/q"}"#;
-        let script = Arc::new(Script {
-            answers: Mutex::new(VecDeque::from([Ok(answer)])),
-            asked: Mutex::default(),
-        });
-        let config = configure(script.clone(), variables(another)).unwrap();
-        let url = aws_sdk_sqs::Client::new(&config)
-            .get_queue_url()
-            .queue_name("q");
-        url.send().await.unwrap();
+    /// Where a queue's address and a secret are asked for with these variables, and the token that is sent.
+    async fn asked_with(others: Variables) -> [(String, Option<String>); 2] {
+        let script = Arc::new(Script::answering([
+            Ok(r#"{"QueueUrl":"https://sqs.example/1/q"}"#),
+            Ok(r#"{"SecretString":"{}"}"#),
+        ]));
+        let config = configure(script.clone(), variables(others)).unwrap();
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        sqs.get_queue_url().queue_name("q").send().await.unwrap();
+        let secrets = aws_sdk_secretsmanager::Client::new(&config);
+        let secret = secrets.get_secret_value().secret_id("s");
+        secret.send().await.unwrap();
         let asked = script.asked.lock().unwrap();
-        asked[0].split(' ').nth(1).unwrap().to_owned()
+        [0, 1].map(|place| {
+            let request: &http::Request<Bytes> = &asked[place];
+            let token = request.headers().get("x-amz-security-token");
+            let token = token.map(|token| token.to_str().unwrap().to_owned());
+            (request.uri().to_string(), token)
+        })
     }
 
     #[tokio::test(start_paused = true)]
     async fn variables_of_the_sdk_say_where_a_service_is() {
-        for (another, expected) in [
-            (NO_OTHER, "https://sqs.eu-north-1.amazonaws.com/"),
+        const SQS: &str = "https://sqs.eu-north-1.amazonaws.com/";
+        const SECRETS: &str = "https://secretsmanager.eu-north-1.amazonaws.com/";
+        const LOCAL: (&str, &str) = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+        let cases: [(Variables, [&str; 2]); 11] = [
+            (&[], [SQS, SECRETS]),
             (
-                ("AWS_REGION", "eu-west-1"),
-                "https://sqs.eu-west-1.amazonaws.com/",
+                &[("AWS_REGION", "eu-west-1")],
+                [
+                    "https://sqs.eu-west-1.amazonaws.com/",
+                    "https://secretsmanager.eu-west-1.amazonaws.com/",
+                ],
+            ),
+            (&[("AWS_ENDPOINT_URL", "")], [SQS, SECRETS]),
+            (&[LOCAL], ["http://127.0.0.1:1/"; 2]),
+            (
+                &[LOCAL, ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:2")],
+                ["http://127.0.0.1:2/", "http://127.0.0.1:1/"],
             ),
             (
-                ("AWS_ENDPOINT_URL", ""),
-                "https://sqs.eu-north-1.amazonaws.com/",
+                &[LOCAL, ("AWS_ENDPOINT_URL_SQS", "")],
+                ["http://127.0.0.1:1/"; 2],
             ),
             (
-                ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
-                "http://127.0.0.1:1/",
+                &[("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:3")],
+                [SQS, "http://127.0.0.1:3/"],
             ),
             (
-                ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:2"),
-                "http://127.0.0.1:2/",
+                &[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:4")],
+                [SQS, SECRETS],
+            ),
+            (&[("AWS_USE_FIPS_ENDPOINT", "false")], [SQS, SECRETS]),
+            (
+                &[("AWS_USE_FIPS_ENDPOINT", "true")],
+                [
+                    "https://sqs-fips.eu-north-1.amazonaws.com/",
+                    "https://secretsmanager-fips.eu-north-1.amazonaws.com/",
+                ],
             ),
             (
-                ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:3"),
-                "https://sqs.eu-north-1.amazonaws.com/",
+                &[("AWS_USE_DUALSTACK_ENDPOINT", "TRUE")],
+                [
+                    "https://sqs.eu-north-1.api.aws/",
+                    // It has both kinds of addresses under its usual name.
+                    SECRETS,
+                ],
             ),
-            (
-                ("AWS_USE_FIPS_ENDPOINT", "true"),
-                "https://sqs-fips.eu-north-1.amazonaws.com/",
-            ),
-            (
-                ("AWS_USE_DUALSTACK_ENDPOINT", "TRUE"),
-                "https://sqs.eu-north-1.api.aws/",
-            ),
+        ];
+        for (variables, expected) in cases {
+            let asked = asked_with(variables).await;
+            assert_eq!(asked.map(|(address, _)| address), expected, "{variables:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_call_has_the_session_token_of_the_role() {
+        for (variables, expected) in [
+            (&[("AWS_SESSION_TOKEN", "token")][..], Some("token")),
+            (&[("AWS_SESSION_TOKEN", "")], None),
+            (&[], None),
         ] {
-            assert_eq!(asked_at(another).await, expected, "{another:?}");
+            for (_, token) in asked_with(variables).await {
+                assert_eq!(token.as_deref(), expected, "{variables:?}");
+            }
         }
     }
 
     #[test]
     fn a_function_without_region_or_credentials_does_not_start() {
-        for name in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-            let error = configure(Arc::new(Slow), variables((name, ""))).unwrap_err();
-            assert_eq!(error, MissingVariable(name));
+        let missing: [Variables; 3] = [
+            &[("AWS_REGION", "")],
+            &[("AWS_ACCESS_KEY_ID", "")],
+            &[("AWS_SECRET_ACCESS_KEY", "")],
+        ];
+        for variable in missing {
+            let error = configure(Arc::new(Slow), variables(variable)).unwrap_err();
+            assert_eq!(error, MissingVariable(variable[0].0));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_log_may_take_longer_to_search_than_anything_else_may_take() {
-        let config = configure(Arc::new(Slow), variables(NO_OTHER)).unwrap();
+        let config = configure(Arc::new(Slow), variables(&[])).unwrap();
         let logs = CloudWatchLogs::new(&config, "/aws/lambda/receive-events");
         let found = logs.find("customer/client/1", DateTime::UNIX_EPOCH, None);
         assert_eq!(found.await.unwrap().lines, []);
@@ -315,15 +368,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_whose_connection_fails_or_breaks_is_made_again() {
-        let script = Arc::new(Script {
-            answers: Mutex::new(VecDeque::from([
-                Err(TransportError::NotSent("no connection".to_owned())),
-                Err(TransportError::AnswerLost("the body broke off".to_owned())),
-                Ok(r#"{"QueueUrl":"https://sqs.example/1/q"}"#),
-            ])),
-            asked: Mutex::default(),
-        });
-        let config = configure(script.clone(), variables(NO_OTHER)).unwrap();
+        let script = Arc::new(Script::answering([
+            Err(TransportError::NotSent("no connection".to_owned())),
+            Err(TransportError::AnswerLost("the body broke off".to_owned())),
+            Ok(r#"{"QueueUrl":"https://sqs.example/1/q"}"#),
+        ]));
+        let config = configure(script.clone(), variables(&[])).unwrap();
         let answer = aws_sdk_sqs::Client::new(&config)
             .get_queue_url()
             .queue_name("q")
@@ -332,10 +382,12 @@ mod tests {
             .unwrap();
         assert_eq!(answer.queue_url(), Some("https://sqs.example/1/q"));
         let asked = script.asked.lock().unwrap();
-        let expected = concat!(
-            "POST https://sqs.eu-north-1.amazonaws.com/ AmazonSQS.GetQueueUrl ",
-            r#"{"QueueName":"q"}"#
-        );
-        assert_eq!(*asked, [expected; 3]);
+        assert_eq!(asked.len(), 3);
+        for request in asked.iter() {
+            assert_eq!(request.method(), "POST");
+            assert_eq!(request.uri(), "https://sqs.eu-north-1.amazonaws.com/");
+            assert_eq!(request.headers()["x-amz-target"], "AmazonSQS.GetQueueUrl");
+            assert_eq!(request.body(), r#"{"QueueName":"q"}"#);
+        }
     }
 }

@@ -23,7 +23,7 @@ suite! {
     every_page_is_a_part_of_the_record_and_together_they_are_all_of_it,
 }
 
-fn entry(minutes: i64) -> Entry {
+pub(crate) fn entry(minutes: i64) -> Entry {
     Entry {
         id: Uuid::new_v4(),
         at: minute(minutes),

@@ -92,7 +92,7 @@ fn conflict() -> (u16, Value) {
     cancelled(json!([{"Code": "TransactionConflict"}, {"Code": "None"}]))
 }
 
-fn reservation() -> Reservation {
+pub(crate) fn reservation() -> Reservation {
     Reservation {
         token: Uuid::nil(),
         since: minute(0),
@@ -101,7 +101,7 @@ fn reservation() -> Reservation {
     }
 }
 
-fn mappings(config: &SdkConfig) -> DynamoDbMappings {
+pub(crate) fn mappings(config: &SdkConfig) -> DynamoDbMappings {
     DynamoDbMappings::new(config, "mappings", FingerprintKey::new(b"key"))
 }
 
@@ -155,7 +155,7 @@ async fn a_conflict_without_end_is_an_error() {
 }
 
 /// What DynamoDB answers to a write that is no transaction while one is at work on the same item.
-fn disturbed(code: &str) -> (u16, Value) {
+pub(crate) fn disturbed(code: &str) -> (u16, Value) {
     let name = format!("com.amazonaws.dynamodb.v20120810#{code}");
     (400, json!({"__type": name, "message": "at work"}))
 }
@@ -194,97 +194,6 @@ async fn a_plain_write_that_meets_a_transaction_is_repeated() {
         assert!(owed.resolve(&subject, Stage::ToErp).await.unwrap());
         assert_eq!(script.requests().len(), 3, "{code}");
     }
-}
-
-/// What DynamoDB answers to a write on a condition, and the item that is there.
-fn refused(there: Option<&Value>) -> (u16, Value) {
-    let name = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
-    let mut answer = json!({"__type": name, "message": "The conditional request failed"});
-    if let Some(there) = there {
-        answer["Item"] = there.clone();
-    }
-    (400, answer)
-}
-
-/// The SDK repeats a request whose answer is lost, and its condition does not hold any more where the first attempt was carried out.
-/// `answer`: what DynamoDB says to the repeat, by what was put.
-async fn renewed_at_the_second_attempt(
-    answer: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static,
-) -> bool {
-    let (answer, put) = (Arc::new(answer), Arc::new(Mutex::<Vec<Value>>::default()));
-    let router = Router::new().fallback(move |body: Bytes| {
-        let (answer, put) = (answer.clone(), put.clone());
-        async move {
-            let request: Value = serde_json::from_slice(&body).unwrap();
-            // A transaction of one item would cost twice as much.
-            assert!(request["ConditionExpression"].is_string(), "{request}");
-            let mut put = put.lock().unwrap();
-            put.push(request["Item"].clone());
-            let (status, body) = match &put[..] {
-                [_] => (500, json!({"__type": "InternalServerError"})),
-                [first, again] => {
-                    assert_eq!(first, again);
-                    answer(first)
-                }
-                _ => panic!("it is repeated too often"),
-            };
-            (StatusCode::from_u16(status).unwrap(), body.to_string())
-        }
-    });
-    let mappings = mappings(&serve(router).await);
-    let renewed = mappings.renew(customer(1), Uuid::nil(), reservation());
-    renewed.await.unwrap()
-}
-
-#[tokio::test]
-async fn p2_a_put_whose_answer_was_lost_is_recognized() {
-    assert!(renewed_at_the_second_attempt(|_| (200, json!({}))).await);
-    assert!(renewed_at_the_second_attempt(|put| refused(Some(put))).await);
-    // The same values, by somebody else's put.
-    let by_another = |put: &Value| {
-        let mut there = put.clone();
-        let id = there["put"]["S"].as_str().unwrap().replace('-', "");
-        there["put"]["S"] = json!(id);
-        refused(Some(&there))
-    };
-    assert!(!renewed_at_the_second_attempt(by_another).await);
-    // By a version that puts without an id.
-    let without_id = |put: &Value| {
-        let mut there = put.clone();
-        there.as_object_mut().unwrap().remove("put");
-        refused(Some(&there))
-    };
-    assert!(!renewed_at_the_second_attempt(without_id).await);
-    assert!(!renewed_at_the_second_attempt(|_| refused(None)).await);
-}
-
-#[tokio::test]
-async fn a_delete_that_finds_nothing_is_done_and_one_that_finds_something_else_leaves_it() {
-    let other = json!({"token": {"S": Uuid::max().to_string()}});
-    for there in [None, Some(&other)] {
-        let broken = (500, json!({"__type": "InternalServerError"}));
-        let (script, config) = Script::start([broken, refused(there)]).await;
-        let mappings = mappings(&config);
-        let released = mappings.release(customer(1), Uuid::nil());
-        released.await.unwrap();
-        let [_, request] = &script.requests()[..] else {
-            panic!("two requests");
-        };
-        assert!(request["ConditionExpression"].is_string(), "{there:?}");
-    }
-}
-
-/// Of a put that is no transaction.
-#[tokio::test]
-async fn p11_the_error_of_a_single_write_names_the_code_and_no_data() {
-    let message = "One or more parameter values were invalid: anna@example.com";
-    let invalid = json!({"__type": "ValidationException", "message": message});
-    let (_script, config) = Script::start([(400, invalid)]).await;
-    let mappings = mappings(&config);
-    let renewed = mappings.renew(customer(1), Uuid::nil(), reservation());
-    let error = renewed.await.unwrap_err().to_string();
-    assert!(error.contains("ValidationException"), "{error}");
-    assert!(!error.contains("anna"), "{error}");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod owed;
 mod passes;
 mod queues;
 mod reports;
+mod single_writes;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::{ApplicationId, Code, EntityRef, NorceId, Scope};

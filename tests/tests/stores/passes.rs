@@ -36,12 +36,12 @@ suite! {
     a_company_may_have_thousands_of_contacts_that_wait,
 }
 
-const ERP: LeaseKey = LeaseKey {
+pub(crate) const ERP: LeaseKey = LeaseKey {
     scope: Scope::Client,
     sweep: false,
 };
 
-fn lease(run: u128, invocation: u128, until: i64) -> Lease {
+pub(crate) fn lease(run: u128, invocation: u128, until: i64) -> Lease {
     Lease {
         run: Uuid::from_u128(run),
         invocation: Some(Uuid::from_u128(invocation)),
@@ -118,7 +118,7 @@ async fn a_lease_ends_by_itself(store: Store) {
     );
 }
 
-fn run(id: u128) -> Run {
+pub(crate) fn run(id: u128) -> Run {
     Run {
         id: Uuid::from_u128(id),
         mode: PassMode::Delta,

@@ -115,6 +115,10 @@ impl Tables {
             .send();
         let mut items: Vec<Item> = pages.try_collect().await.unwrap();
         items.sort_by_key(|item| item["pk"].as_s().unwrap().clone());
+        // Random, and of no use to a reader.
+        for item in &mut items {
+            item.remove("put_id");
+        }
         items.iter().map(json_of_item).collect()
     }
 

@@ -15,7 +15,7 @@ use crate::aws::pause;
 /// pauses on average, longer than any transaction takes.
 pub(super) const ATTEMPTS: u32 = 10;
 
-/// The parts of a transaction whose conditions did not hold, in the order of its writes.
+/// The writes whose conditions did not hold, in the order of all.
 pub(crate) struct Refusals(Vec<Option<Item>>);
 
 impl Refusals {

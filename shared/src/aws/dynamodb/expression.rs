@@ -1,4 +1,4 @@
-//! Expressions, and the writes of a transaction.
+//! Expressions, and writes.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use aws_sdk_dynamodb::{
 
 use super::item::{Item, KEY};
 
-/// One part of a transaction.
+/// A write of one item, alone or in a transaction.
 pub(crate) struct Write {
     pub(super) key: String,
     pub(super) action: Action,
-    pub(super) condition: Option<Expression>,
+    pub(super) condition: Expression,
 }
 
 pub(super) enum Action {
@@ -148,9 +148,9 @@ impl Write {
         Self::check(key, Expression::nothing_there())
     }
 
-    /// Makes the transaction depend on a condition.
+    /// Writes only if a condition holds. In a transaction all writes depend on it.
     pub(crate) fn provided(mut self, condition: Expression) -> Self {
-        self.condition = Some(condition);
+        self.condition = condition;
         self
     }
 
@@ -158,7 +158,7 @@ impl Write {
         Self {
             key: key.into(),
             action,
-            condition: None,
+            condition: Expression::default(),
         }
     }
 
@@ -168,7 +168,6 @@ impl Write {
             action,
             condition,
         } = self;
-        let condition = condition.unwrap_or_default();
         let text = condition.required();
         let (names, values) = (condition.names(), condition.values());
         let request = TransactWriteItem::builder();

@@ -11,6 +11,10 @@ pub(crate) const KEY: &str = "pk";
 /// The time-to-live attribute of every table that has one: seconds since 1970.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 
+/// The attribute with the id of the put on a condition that stored an item ([`single`](super::single)). No stored struct may have a
+/// field of this name.
+pub(super) const PUT_ID: &str = "put_id";
+
 /// The attributes of an item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 

@@ -1,9 +1,9 @@
 //! Tables of DynamoDB with the partition key `pk`, items made of serde values, and conditional writes.
 //!
-//! A conditional update of one item is a transaction where it breaks its own condition: a repeat by the SDK after a lost answer
-//! has the same request token, so it reports the success of the first attempt instead of failing on its own condition. Whatever
-//! needs no transaction is none, at half the cost: a change that keeps its own condition ([`Table::update_if`]), and a put or a
-//! delete of one item, whose outcome can be recognized.
+//! A conditional update that breaks its own condition is a transaction, even of one item: when the SDK repeats it after a lost
+//! answer, the request token is the same, so that DynamoDB reports the success of the first attempt. Everything else avoids
+//! transactions of one item, at half the cost: a change that keeps its own condition ([`Table::update_if`]), and a put or a delete,
+//! whose result can be recognized (`single.rs`). A put on a condition adds an attribute, `put_id`, to its item.
 
 mod conflicts;
 mod database;

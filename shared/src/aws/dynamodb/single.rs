@@ -1,9 +1,12 @@
-//! Writes of a single item without a transaction, which would cost twice as much.
+//! A put or a delete of one item without a transaction, which would cost twice as much.
 //!
-//! The SDK repeats a request whose answer is lost, and the repeat may fail on a condition that its own first attempt has broken. The
-//! item that is there shows whether that is so: it has the id of this put, or is gone where it was to be deleted.
-
-use std::mem;
+//! The SDK repeats a request whose answer is lost. The request token of a transaction lets DynamoDB recognize the repeat, and discard a
+//! first attempt that arrives late. Neither is so here:
+//!
+//! - The repeat may fail on a condition that the first attempt has broken. The item that is there shows whether that is so: it has the
+//!   id of this put, or is gone where it was to be deleted.
+//! - A late first attempt is refused only if its condition does not hold again once it, and what follows it, has been done. Where the
+//!   condition may (a lease, a batch or an insert that was withdrawn), the stores say what happens then.
 
 use aws_sdk_dynamodb::{
     Client,
@@ -14,61 +17,21 @@ use uuid::Uuid;
 
 use super::{
     conflicts::until_undisturbed,
-    expression::{Action, Expression, Write},
-    item::{Item, KEY, text},
+    expression::Expression,
+    item::{Item, KEY, PUT_ID, text},
 };
 use crate::aws::explain;
 
-/// The attribute with the id of the put that stored an item.
-const PUT_ID: &str = "put";
-
-/// A write of one item whose result can be recognized, on a condition.
-pub(super) struct Single {
-    what: What,
-    condition: Expression,
-}
-
-enum What {
-    Put(Item),
-    Delete { key: String },
-}
-
-impl Write {
-    /// Takes the write out, unless it has to be a transaction.
-    pub(super) fn take_single(&mut self) -> Option<Single> {
-        let what = match &mut self.action {
-            Action::Put(item) => {
-                let mut item = mem::take(item);
-                item.insert(KEY.to_owned(), text(&self.key));
-                What::Put(item)
-            }
-            Action::Delete => What::Delete {
-                key: mem::take(&mut self.key),
-            },
-            Action::Update(_) | Action::Check => return None,
-        };
-        let condition = self.condition.take().unwrap_or_default();
-        Some(Single { what, condition })
-    }
-}
-
-impl Single {
-    /// Writes it. The item on which the condition failed, empty if there is none; `None` if it is written.
-    pub(super) async fn write(self, client: &Client, table: &str) -> Result<Option<Item>, String> {
-        let Self { what, condition } = self;
-        match what {
-            What::Put(item) => put(client, table, item, &condition).await,
-            What::Delete { key } => delete(client, table, &key, &condition).await,
-        }
-    }
-}
-
-async fn put(
+/// Stores an item. Returns the item on which the condition failed, empty if there is none; `None` if it is stored.
+pub(super) async fn put(
     client: &Client,
     table: &str,
+    key: String,
     mut item: Item,
     condition: &Expression,
 ) -> Result<Option<Item>, String> {
+    item.insert(KEY.to_owned(), text(key));
+    // The same for every attempt. Without a condition none is refused.
     let id = text(Uuid::new_v4().to_string());
     if condition.required().is_some() {
         item.insert(PUT_ID.to_owned(), id.clone());
@@ -96,7 +59,8 @@ async fn put(
     }
 }
 
-async fn delete(
+/// Deletes an item. Returns the item on which the condition failed; `None` if there is no item any more.
+pub(super) async fn delete(
     client: &Client,
     table: &str,
     key: &str,

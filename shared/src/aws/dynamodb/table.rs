@@ -15,8 +15,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     conflicts::{ATTEMPTS, Refusals, Verdict, codes, until_undisturbed, verdict},
     database::{Database, ItemKey, READ_BATCH_SIZE, REQUEST_CONCURRENCY, key_of, read_batch},
-    expression::{Expression, Write},
+    expression::{Action, Expression, Write},
     item::{self, Item, KEY, text},
+    single,
 };
 use crate::{
     Consistency, StoreError,
@@ -35,7 +36,7 @@ pub(crate) struct Table {
     store: &'static str,
 }
 
-/// The outcome of a transaction.
+/// The outcome of writes.
 pub(crate) enum Written {
     /// Everything is written.
     Done,
@@ -298,22 +299,42 @@ impl Table {
         Ok(matches!(written, Written::Done))
     }
 
-    /// Writes all or nothing. Retries with short pauses while another transaction is writing the same items. A single put or
-    /// delete that finds its own result is done: an earlier attempt was carried out, and its answer was lost.
+    /// Writes all or nothing. Retries with short pauses while another transaction is writing the same items.
     pub(crate) async fn write(
         &self,
         writes: impl IntoIterator<Item = Write>,
     ) -> Result<Written, StoreError> {
-        let mut writes: Vec<Write> = writes.into_iter().collect();
-        if let [write] = &mut *writes
-            && let Some(single) = write.take_single()
-        {
-            let refused = single.write(&self.database.client, &self.name).await;
-            let refused = refused.map_err(|reason| self.error(reason))?;
-            return Ok(refused.map_or(Written::Done, |there| {
-                Written::Refused(Refusals::of_one(there))
-            }));
-        }
+        let writes: Vec<Write> = writes.into_iter().collect();
+        let (client, table) = (&self.database.client, &self.name);
+        let refused = match <[Write; 1]>::try_from(writes) {
+            Ok(
+                [
+                    Write {
+                        key,
+                        action: Action::Put(item),
+                        condition,
+                    },
+                ],
+            ) => single::put(client, table, key, item, &condition).await,
+            Ok(
+                [
+                    Write {
+                        key,
+                        action: Action::Delete,
+                        condition,
+                    },
+                ],
+            ) => single::delete(client, table, &key, &condition).await,
+            Ok(writes) => return self.transact(writes.into()).await,
+            Err(writes) => return self.transact(writes).await,
+        };
+        let refused = refused.map_err(|reason| self.error(reason))?;
+        Ok(refused.map_or(Written::Done, |there| {
+            Written::Refused(Refusals::of_one(there))
+        }))
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> Result<Written, StoreError> {
         let requests: Vec<TransactWriteItem> = writes
             .into_iter()
             .map(|write| write.into_request(&self.name))

@@ -550,6 +550,7 @@ impl RecordMappings for DynamoDbMappings {
 
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError> {
         let unbound = Expression::new("attribute_not_exists(#id)").name("id");
+        // An attempt that arrives late can withdraw a newer announcement; the next pass announces again.
         let delete = Write::delete(record_key(scope, record)).provided(unbound);
         self.table.write([delete]).await?;
         Ok(())
