@@ -447,7 +447,7 @@ fn queue<M: Message>(
         name,
         depth: context.queue_depth::<M>(queue_url),
         dead_letters: Arc::new(SqsDeadLetters::new(
-            &context.aws,
+            context.sqs(),
             dead_letter_queue_url,
             queue_url,
         )),

@@ -7,7 +7,7 @@ use std::{fmt::Display, time::Duration};
 
 use async_trait::async_trait;
 
-pub use sqs::{SqsDeadLetters, SqsInbox, SqsQueue};
+pub use sqs::{Sqs, SqsDeadLetters, SqsInbox, SqsQueue};
 
 use crate::{
     StoreError,

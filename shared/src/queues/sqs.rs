@@ -37,6 +37,16 @@ const REASON: &str = "reason";
 /// The group of a dead letter that had none, on a FIFO queue.
 const NO_GROUP: &str = "no-group";
 
+/// SQS. The queues of a process share one: making a client slows the start.
+#[derive(Debug, Clone)]
+pub struct Sqs(Client);
+
+impl From<&SdkConfig> for Sqs {
+    fn from(config: &SdkConfig) -> Self {
+        Self(Client::new(config))
+    }
+}
+
 /// Whether a queue is FIFO: SQS requires this suffix.
 fn is_fifo(url: &str) -> bool {
     url.ends_with(".fifo")
@@ -58,9 +68,9 @@ pub struct SqsQueue<M> {
 
 impl<M> SqsQueue<M> {
     /// The queue at a URL; it is FIFO when the URL ends in `.fifo`.
-    pub fn new(config: &SdkConfig, url: impl Into<String>) -> Self {
+    pub fn new(sqs: impl Into<Sqs>, url: impl Into<String>) -> Self {
         Self {
-            client: Client::new(config),
+            client: sqs.into().0,
             url: url.into(),
             message: PhantomData,
         }
@@ -208,12 +218,12 @@ pub struct SqsInbox {
 impl SqsInbox {
     /// The queue at a URL, and the one for what can never be handled.
     pub fn new(
-        config: &SdkConfig,
+        sqs: impl Into<Sqs>,
         url: impl Into<String>,
         dead_letter_url: impl Into<String>,
     ) -> Self {
         Self {
-            client: Client::new(config),
+            client: sqs.into().0,
             url: url.into(),
             dead_letter_url: dead_letter_url.into(),
         }
@@ -293,9 +303,9 @@ pub struct SqsDeadLetters {
 
 impl SqsDeadLetters {
     /// The dead-letter queue at a URL, and where its messages come from.
-    pub fn new(config: &SdkConfig, url: impl Into<String>, source_url: impl Into<String>) -> Self {
+    pub fn new(sqs: impl Into<Sqs>, url: impl Into<String>, source_url: impl Into<String>) -> Self {
         Self {
-            client: Client::new(config),
+            client: sqs.into().0,
             url: url.into(),
             source_url: source_url.into(),
         }

@@ -21,7 +21,7 @@ use crate::{
     orders::{DynamoDbOrders, Orders},
     owed::{DynamoDbOwed, OwedRecords},
     passes::{DynamoDbPasses, Passes},
-    queues::{Message, Queue, QueueDepth, SqsInbox, SqsQueue},
+    queues::{Message, Queue, QueueDepth, Sqs, SqsInbox, SqsQueue},
     reports::{Reports, S3Reports},
 };
 
@@ -39,6 +39,8 @@ pub struct AwsContext {
     pub stack: String,
     /// Created with the first table: creating a client slows the start, and not every function needs one.
     database: OnceLock<Database>,
+    /// Created with the first queue, and shared by all.
+    sqs: OnceLock<Sqs>,
 }
 
 /// Each call takes at most 3.5 seconds. Lambda gives a function ten seconds to start, and starts one that needs longer again
@@ -67,6 +69,7 @@ impl AwsContext {
             metrics: Metrics::default(),
             stack,
             database: OnceLock::new(),
+            sqs: OnceLock::new(),
         }
     }
 
@@ -119,10 +122,15 @@ impl AwsContext {
             .clone()
     }
 
+    /// SQS, for all queues.
+    pub fn sqs(&self) -> Sqs {
+        self.sqs.get_or_init(|| Sqs::from(&self.aws)).clone()
+    }
+
     /// The receiving end of a queue.
     pub fn inbox(&self, settings: &InboxSettings) -> SqsInbox {
         SqsInbox::new(
-            &self.aws,
+            self.sqs(),
             &settings.queue_url,
             &settings.dead_letter_queue_url,
         )
@@ -181,10 +189,10 @@ impl Resources for AwsContext {
     }
 
     fn queue<M: Message>(&self, url: &str) -> Arc<dyn Queue<M>> {
-        Arc::new(SqsQueue::new(&self.aws, url))
+        Arc::new(SqsQueue::new(self.sqs(), url))
     }
 
     fn queue_depth<M: Message>(&self, url: &str) -> Arc<dyn QueueDepth> {
-        Arc::new(SqsQueue::<M>::new(&self.aws, url))
+        Arc::new(SqsQueue::<M>::new(self.sqs(), url))
     }
 }
