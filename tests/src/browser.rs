@@ -212,6 +212,15 @@ impl WebBrowser {
             .await;
     }
 
+    /// Has the page load its data again. While it loads, it ignores the button, so that nothing may be under way.
+    ///
+    /// # Panics
+    /// When it has no such button, or does not come to rest.
+    pub async fn refresh(&self) {
+        self.settled().await;
+        self.press("refresh").await;
+    }
+
     /// The width of the page, in CSS pixels. A window has a least width; this has none.
     ///
     /// # Panics

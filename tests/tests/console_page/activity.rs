@@ -53,7 +53,7 @@ async fn each_act_is_one_line_and_refused_ones_too() {
         assert_eq!(row[1], "Kanarine Fogelström");
     }
     // Reading it left no entry.
-    browser.press("refresh").await;
+    browser.refresh().await;
     browser.settled().await;
     let count = "return document.querySelectorAll('tbody tr').length";
     assert_eq!(browser.eval(count).await, 3);

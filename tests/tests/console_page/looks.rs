@@ -115,7 +115,7 @@ async fn every_screen_can_be_read_by_everybody_at_every_width() {
                 browser.settled().await;
                 let fault = OperatorError::Later("Norce does not answer".to_owned());
                 served.operator.fail(Some(fault));
-                browser.press("refresh").await;
+                browser.refresh().await;
                 browser.until("document.querySelector('.fault')").await;
             }
             _ => {}

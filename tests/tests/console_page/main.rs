@@ -184,7 +184,7 @@ async fn a_person_is_signed_in_and_comes_to_the_address_that_was_asked_for() {
     assert_eq!(names, ["__Host-session"]);
     assert_eq!(cookies[0].http_only(), Some(true));
     assert_eq!(cookies[0].secure(), Some(true));
-    browser.press("refresh").await;
+    browser.refresh().await;
     browser.settled().await;
     assert!(text(&browser).await.contains("customer/client/1"));
 }
@@ -339,7 +339,7 @@ async fn each_fault_has_its_state_and_old_data_stay_marked() {
         ),
     ] {
         served.operator.fail(Some(fault));
-        browser.press("refresh").await;
+        browser.refresh().await;
         browser
             .until("document.querySelector('main [role=alert]')")
             .await;
@@ -353,7 +353,7 @@ async fn each_fault_has_its_state_and_old_data_stay_marked() {
             1
         );
         served.operator.fail(None);
-        browser.press("refresh").await;
+        browser.refresh().await;
         browser
             .until("!document.querySelector('main [role=alert]')")
             .await;
@@ -478,7 +478,7 @@ async fn the_page_is_worked_with_the_keyboard_alone() {
     );
     assert!(acts(&served).is_empty());
     // A refresh leaves the focus where it is.
-    browser.press("refresh").await;
+    browser.refresh().await;
     browser.settled().await;
     assert_eq!(
         browser.eval(focused).await,

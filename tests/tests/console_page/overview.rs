@@ -49,7 +49,7 @@ async fn the_headline_says_how_many_need_somebody() {
         ),
     ] {
         served.operator.script("status", [status(owed, dead)]);
-        browser.press("refresh").await;
+        browser.refresh().await;
         browser
             .until(&format!(
                 "document.querySelector('.headline').innerText === '{headline}'"
@@ -142,7 +142,7 @@ async fn what_was_counted_is_drawn_with_its_numbers_behind_it() {
             .boxed_local()
         })
         .await;
-    browser.press("refresh").await;
+    browser.refresh().await;
     browser.until("document.querySelector('svg')").await;
     let shown = text(&browser).await;
     assert!(shown.contains("Counted since"), "{shown}");
@@ -170,7 +170,7 @@ async fn what_was_counted_is_drawn_with_its_numbers_behind_it() {
     let before = browser.eval(rows).await;
     assert!(before.as_u64().unwrap() >= 10, "{before}");
     // A refresh folds nothing up.
-    browser.press("refresh").await;
+    browser.refresh().await;
     browser.settled().await;
     let open = "return document.querySelectorAll('details')[0].open";
     assert_eq!(browser.eval(open).await, true);

@@ -121,7 +121,7 @@ async fn the_passes_of_a_month_have_filters_and_pages() {
         json!({ "summary": "x", "runs": [run("full", Value::Null)] }),
     ];
     served.operator.script("runs", pages);
-    browser.press("refresh").await;
+    browser.refresh().await;
     browser
         .until("document.querySelector('td .bad')?.innerText === 'the ERP refused the token'")
         .await;

@@ -33,7 +33,7 @@ async fn an_erp_that_is_down_is_the_headline_after_one_refresh() {
             .boxed_local()
         })
         .await;
-    browser.press("refresh").await;
+    browser.refresh().await;
     browser
         .until("document.querySelector('.headline').innerText === 'The ERP does not answer'")
         .await;

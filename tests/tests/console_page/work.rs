@@ -77,7 +77,7 @@ async fn exactly_the_chosen_records_are_tried_again() {
         browser.press(key).await;
     }
     // The choice outlives a refresh.
-    browser.press("refresh").await;
+    browser.refresh().await;
     browser.settled().await;
     assert_eq!(
         browser
