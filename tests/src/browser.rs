@@ -212,7 +212,7 @@ impl WebBrowser {
             .await;
     }
 
-    /// Has the page load its data again. While it loads, it ignores the button, so that nothing may be under way.
+    /// Presses the button that loads the data again, once the page is idle: while it is loading, it ignores the button.
     ///
     /// # Panics
     /// When it has no such button, or does not come to rest.

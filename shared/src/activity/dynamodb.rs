@@ -40,7 +40,7 @@ impl Activity for DynamoDbActivity {
             expires_at: (entry.at + RETENTION).timestamp(),
         };
         let item = self.table.to_item(&stored)?;
-        // An attempt that arrives late must not take the outcome back.
+        // An attempt that arrives late must not overwrite the outcome.
         let put = Write::put(entry.id.to_string(), item).provided(Expression::nothing_there());
         self.table.write([put]).await?;
         Ok(())

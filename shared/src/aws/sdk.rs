@@ -55,7 +55,7 @@ pub fn load(transport: Arc<dyn Transport>) -> Result<SdkConfig, MissingVariable>
 
 /// The SDK's configuration, from variables with the SDK's own names. `AWS_ENDPOINT_URL` (also for a single service, as
 /// `AWS_ENDPOINT_URL_SQS`), `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` are honoured (AWS SDKs and Tools Reference
-/// Guide, "Settings reference").
+/// Guide, "Service-specific endpoints", "Dual-stack and FIPS endpoints").
 ///
 /// # Errors
 /// When the region or the credentials are missing.
@@ -71,7 +71,7 @@ pub fn configure(
         required("AWS_ACCESS_KEY_ID")?,
         required("AWS_SECRET_ACCESS_KEY")?,
     );
-    // Without an end: new ones could only be in the variables of a new process.
+    // No expiry: new credentials can only be in the variables of a new process.
     let credentials = Credentials::new(id, key, optional("AWS_SESSION_TOKEN"), None, "environment");
     let timeouts = TimeoutConfig::builder()
         .read_timeout(ATTEMPT_TIMEOUT)
@@ -315,7 +315,7 @@ mod tests {
                 &[("AWS_USE_DUALSTACK_ENDPOINT", "TRUE")],
                 [
                     "https://sqs.eu-north-1.api.aws/",
-                    // It has both kinds of addresses under its usual name.
+                    // The SDK's rules have no other address for it.
                     SECRETS,
                 ],
             ),

@@ -180,8 +180,8 @@ fn batch_state(comparison: &str, state: &str) -> Expression {
 impl ImportJobs for DynamoDbImportJobs {
     async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError> {
         let item = self.write_batch(batch)?;
-        // An attempt that arrives after the batch was withdrawn leaves one that was not submitted. The poll that was sent for it
-        // finds it, and submits what Norce does not have.
+        // An attempt that arrives after the batch was withdrawn stores it again. Its poll, which is on the queue already, then
+        // submits what Norce does not have.
         let put = Write::put(batch_key(batch.id), item).provided(Expression::nothing_there());
         self.table.write([put]).await?;
         Ok(())

@@ -140,7 +140,7 @@ impl Passes for DynamoDbPasses {
             "invocation",
             text(wanted.invocation.unwrap_or_default().to_string()),
         );
-        // An attempt that arrives after the release holds the lease for nobody until its end. It displaces no other holder.
+        // An attempt that arrives after the release takes the lease again until it expires. It never displaces another holder.
         let put = Write::put(lease_key(key), item).provided(gives_way);
         let written = self.table.write([put]).await?;
         match written {

@@ -29,8 +29,8 @@ fn refused(there: Option<&Value>) -> (u16, Value) {
     (400, answer)
 }
 
-/// A put on a condition of which the first attempt's answer is lost and the second one meets a transaction. Whether the third one is a
-/// success, where `answer` says what DynamoDB answers to it, by what was put.
+/// Makes a conditional put. The answer to the first attempt is lost, and the second attempt meets a transaction; `answer` gives the
+/// answer to the third one for the item that was put. Returns whether the put succeeds.
 async fn is_put(
     which: Put,
     answer: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static,
@@ -84,7 +84,7 @@ async fn p2_a_put_whose_answer_was_lost_is_recognized() {
     for which in [Put::Reservation, Put::Run, Put::Lease] {
         assert!(is_put(which, |_| (200, json!({}))).await, "{which:?}");
         assert!(is_put(which, |put| refused(Some(put))).await, "{which:?}");
-        // The same values, by somebody else's put.
+        // The same values from another put.
         let by_another = |put: &Value| {
             let mut there = put.clone();
             let id = there["put_id"]["S"].as_str().unwrap().replace('-', "");
@@ -92,7 +92,7 @@ async fn p2_a_put_whose_answer_was_lost_is_recognized() {
             refused(Some(&there))
         };
         assert!(!is_put(which, by_another).await, "{which:?}");
-        // By a version that puts without an id.
+        // From a version that puts without an id.
         let without_id = |put: &Value| {
             let mut there = put.clone();
             there.as_object_mut().unwrap().remove("put_id");
@@ -105,7 +105,7 @@ async fn p2_a_put_whose_answer_was_lost_is_recognized() {
     }
 }
 
-/// Nothing is there any more, or something else, which does not meet the condition.
+/// There is no item any more, or another one, which does not meet the condition.
 #[tokio::test]
 async fn a_withdrawal_whose_answer_was_lost_is_no_error() {
     let other = json!({"token": {"S": Uuid::max().to_string()}});
@@ -124,7 +124,7 @@ async fn a_withdrawal_whose_answer_was_lost_is_no_error() {
     }
 }
 
-/// Otherwise an attempt that arrives late would take the outcome back.
+/// Without the condition, an attempt that arrives late would overwrite the outcome.
 #[tokio::test]
 async fn what_a_person_does_is_noted_once_only() {
     let (script, config) = Script::start([(200, json!({}))]).await;

@@ -15,7 +15,7 @@ use crate::aws::pause;
 /// pauses on average, longer than any transaction takes.
 pub(super) const ATTEMPTS: u32 = 10;
 
-/// The writes whose conditions did not hold, in the order of all.
+/// Which writes were refused because their conditions did not hold, in the order of all writes.
 pub(crate) struct Refusals(Vec<Option<Item>>);
 
 impl Refusals {

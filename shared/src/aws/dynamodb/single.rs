@@ -5,8 +5,8 @@
 //!
 //! - The repeat may fail on a condition that the first attempt has broken. The item that is there shows whether that is so: it has the
 //!   id of this put, or is gone where it was to be deleted.
-//! - A late first attempt is refused only if its condition does not hold again once it, and what follows it, has been done. Where the
-//!   condition may (a lease, a batch or an insert that was withdrawn), the stores say what happens then.
+//! - A first attempt that arrives late is carried out if its condition holds again by then, as after a lease is released, or a batch or
+//!   an insert withdrawn. The stores say there what follows from it.
 
 use aws_sdk_dynamodb::{
     Client,
@@ -31,7 +31,7 @@ pub(super) async fn put(
     condition: &Expression,
 ) -> Result<Option<Item>, String> {
     item.insert(KEY.to_owned(), text(key));
-    // The same for every attempt. Without a condition none is refused.
+    // The same for every attempt. A put without a condition needs none: it is never refused.
     let id = text(Uuid::new_v4().to_string());
     if condition.required().is_some() {
         item.insert(PUT_ID.to_owned(), id.clone());
