@@ -8,7 +8,6 @@ use shared::{
         NorceId, PartyField, Scope,
     },
     erp::ErpRecord,
-    mappings::Forgets,
     owed::Reason,
     passes::Counts,
 };
@@ -146,10 +145,10 @@ pub(crate) struct NorceUpdate {
     /// For a plan's line.
     #[serde(skip)]
     pub(crate) kept: Kept,
-    /// How many entities were forgotten before the look-ups of this update, which found nothing forgotten. Not stored: after
-    /// a crash the tombstones are read again.
-    #[serde(skip)]
-    pub(crate) forgets: Option<Forgets>,
+    /// Of a binding: the mappings were not read before. If they have something else, the record is decided about again at
+    /// the end of the walk. A version that does not know of this makes a conflict of it, as where another change comes first.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) unread: bool,
 }
 
 /// What a first binding leaves as the ERP has it, as far as a pass can tell.
@@ -183,6 +182,14 @@ fn is_empty(fields: &FieldGroups) -> bool {
     fields.is_empty()
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// The groups in which updates are counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -210,6 +217,12 @@ impl UpdateKind {
             Self::Fields => &mut counts.fields,
             Self::Insert => &mut counts.inserted,
         }
+    }
+
+    /// Takes an update out of its group, because it was not made.
+    pub(crate) fn uncount(&self, counts: &mut Counts) {
+        let group = self.counter(counts);
+        *group = group.saturating_sub(1);
     }
 }
 

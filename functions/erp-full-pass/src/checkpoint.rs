@@ -19,6 +19,9 @@ use crate::{
 /// How often the ERP may lose the cursor of one listing, as it does when it is restarted, before the run is given up.
 const MAX_RESTARTS: u32 = 10;
 
+/// Replaced records that a plan remembers: some 300 KB of the 1 MiB of a message. A plan counts the rest as gone, too.
+pub(crate) const MAX_REPLACED: usize = 5_000;
+
 /// What a run is walking over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "at", rename_all = "kebab-case")]
@@ -55,8 +58,8 @@ pub(crate) struct Checkpoint {
     /// Records that were owed when the run began and that it has not met yet, and those that it defers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owed: Option<BTreeSet<ErpId>>,
-    /// Where a full pass goes on comparing the bound entities with the ERP, before it retries what is owed. Absent when that
-    /// is done, and in a run that an earlier version began.
+    /// Where a full pass goes on comparing the bound entities with the ERP, after it has retried what is owed. Absent when
+    /// that is done, and in a run that an earlier version began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bindings: Option<BindingsPlace>,
     /// Everything that was read since the run began is in the index of natural keys. A run that a version without the
@@ -96,6 +99,9 @@ pub(crate) struct PlanCheckpoint {
     pub(crate) parts: u32,
     /// The first lines of each group.
     pub(crate) first: BTreeMap<String, Vec<PlanLine>>,
+    /// Bound records that the ERP no longer has and that the pass would replace, [`MAX_REPLACED`] at most.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) replaced: BTreeSet<ErpId>,
 }
 
 impl Checkpoint {

@@ -20,7 +20,7 @@ use crate::{
     meter::milliseconds,
     pending::{Pending, PendingRecord},
     progress::{Progress, STOP_BEFORE},
-    resolver::Resolver,
+    resolver::{EndOfWalk, Resolver},
     retry::OwedRetry,
     rules::{self, FirstPass},
     stop_reason::Result,
@@ -53,9 +53,9 @@ impl ErpWalk<'_> {
             let phase = progress.checkpoint.phase;
             match phase {
                 Phase::Owed => {
-                    let pending = &mut pending;
-                    gone::bindings_phase(&self.resolver, progress, pending).await?;
-                    self.owed_phase(progress, pending).await?;
+                    // First: an entity whose record is gone may be bound to another one.
+                    self.owed_phase(progress, &mut pending).await?;
+                    gone::bindings_phase(&self.resolver, progress, &pending).await?;
                 }
                 Phase::Records { resource } => {
                     self.records_phase(progress, resource, &mut pending).await?;
@@ -223,15 +223,9 @@ impl ErpWalk<'_> {
             while of_kind.len() >= at_least.max(1) {
                 let batch = of_kind.drain(..of_kind.len().min(LOOKUP_BATCH_SIZE));
                 let batch: Vec<PendingRecord> = batch.collect();
-                // The Owed phase is the last one that meets a record of the ERP.
-                let room = match progress.checkpoint.phase {
-                    Phase::Records { .. } => {
-                        let owed = progress.checkpoint.owed.as_ref().map_or(0, BTreeSet::len);
-                        MAX_OWED.saturating_sub(owed)
-                    }
-                    _ => 0,
-                };
-                for (record, decision) in self.resolver.resolve(*kind, batch, room).await? {
+                let end = end_of_walk(progress, batch.len());
+                let decided = self.resolver.resolve(*kind, batch, end).await?;
+                for (record, decision) in decided {
                     progress.decided(decision, Some(&record));
                 }
             }
@@ -338,6 +332,24 @@ impl ErpWalk<'_> {
             progress.check_time(pending, lookups.deadline).await?;
         }
         Ok(())
+    }
+}
+
+/// What a batch of so many records may leave to the end of the walk.
+fn end_of_walk<'a>(progress: &'a Progress<'_>, batch: usize) -> EndOfWalk<'a> {
+    let (run, checkpoint) = (&progress.run, &progress.checkpoint);
+    let owed = checkpoint.owed.as_ref();
+    // The Owed phase is the last one that meets a record of the ERP.
+    let room = match checkpoint.phase {
+        Phase::Records { .. } => MAX_OWED.saturating_sub(owed.map_or(0, BTreeSet::len)),
+        _ => 0,
+    };
+    // A plan makes no bindings that could be refused. Of the actions, any could be a binding.
+    let may_be_refused = progress.actions.len() + batch;
+    EndOfWalk {
+        room,
+        takes_refused: !run.dry_run && room >= may_be_refused,
+        owed,
     }
 }
 

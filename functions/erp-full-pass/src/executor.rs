@@ -49,6 +49,16 @@ enum Effect {
     Line(EntityKind, ImportLine),
     Recheck(ChangeMessage),
     ConflictInstead(UpdateKind),
+    DecideAgain(UpdateKind, ErpId),
+}
+
+/// What was carried out.
+#[derive(Default)]
+pub(crate) struct Executed {
+    /// How many lines were sent.
+    pub(crate) lines: u64,
+    /// The records of bindings that the mappings refused before anybody had read them.
+    pub(crate) undecided: Vec<ErpId>,
 }
 
 /// How a change to the mappings ended.
@@ -56,6 +66,8 @@ enum Stored {
     Done,
     /// Another change came first, with something else.
     Conflict(String),
+    /// The mappings have something else, and were not read before.
+    Undecided,
     /// The entity or the record was forgotten meanwhile, or is no longer bound: nothing is sent.
     Gone,
 }
@@ -83,11 +95,15 @@ impl<'a> Executor<'a> {
 }
 
 impl Executor<'_> {
-    /// Carries actions out: mappings first, because they may refuse, then the lines. Returns how many lines there were.
+    /// Carries actions out: mappings first, because they may refuse, then the lines.
     ///
     /// Bindings come before everything else. A code that a renamed record gives up in the same step still counts as taken;
-    /// the next pass binds it.
-    pub(crate) async fn execute(&self, counts: &mut Counts, actions: &[Action]) -> Result<u64> {
+    /// the end of the walk or the next pass binds it.
+    pub(crate) async fn execute(
+        &self,
+        counts: &mut Counts,
+        actions: &[Action],
+    ) -> Result<Executed> {
         let bound = self.bind_all(actions).await?;
         let calls = actions.iter().zip(bound);
         let calls: Vec<_> = calls
@@ -99,19 +115,23 @@ impl Executor<'_> {
             .await?;
         let mut lines: BTreeMap<EntityKind, Vec<ImportLine>> = BTreeMap::new();
         let mut rechecks = Vec::new();
+        let mut executed = Executed::default();
         for effect in effects.into_iter().flatten() {
             match effect {
                 Effect::Line(kind, line) => lines.entry(kind).or_default().push(line),
                 Effect::Recheck(message) => rechecks.push(message),
                 Effect::ConflictInstead(what) => {
-                    let group = what.counter(counts);
-                    *group = group.saturating_sub(1);
+                    what.uncount(counts);
                     counts.conflicts += 1;
+                }
+                Effect::DecideAgain(what, record) => {
+                    what.uncount(counts);
+                    executed.undecided.push(record);
                 }
             }
         }
-        let sent = lines.values().map(|lines| lines.len() as u64).sum();
-        self.meter.add(|cost| cost.import_lines += sent);
+        executed.lines = lines.values().map(|lines| lines.len() as u64).sum();
+        self.meter.add(|cost| cost.import_lines += executed.lines);
         // Companies first: a contact's company is then usually there before it.
         let mut requests = Vec::new();
         for (kind, lines) in lines.into_iter().rev() {
@@ -129,7 +149,7 @@ impl Executor<'_> {
         for rechecks in rechecks.chunks(CHANGES_BATCH_SIZE) {
             self.changes.send(rechecks, Duration::ZERO).await?;
         }
-        Ok(sent)
+        Ok(executed)
     }
 
     /// Makes the bindings of all actions together. Returns the outcome of each action that is a binding.
@@ -147,7 +167,6 @@ impl Executor<'_> {
             let new = NewBinding {
                 entity: update.entity(self.scope)?,
                 binding: self.binding(update),
-                forgets: update.forgets,
             };
             Some((place, new))
         });
@@ -228,6 +247,10 @@ impl Executor<'_> {
         match self.store(update, bound).await? {
             Stored::Done => {}
             Stored::Gone => return Ok(None),
+            Stored::Undecided => {
+                let (what, record) = (update.what.clone(), update.record.clone());
+                return Ok(Some(Effect::DecideAgain(what, record)));
+            }
             Stored::Conflict(detail) => {
                 let (code, reason) = (Some(&update.code), Reason::Conflict);
                 self.owe(&update.record, code, reason, &detail).await?;
@@ -332,6 +355,9 @@ impl Executor<'_> {
                     Some(gone) => Some(self.rebind(entity, gone, update).await?),
                     None => bound,
                 };
+                if update.unread && bound != Some(Bound::Done) {
+                    return Ok(Stored::Undecided);
+                }
                 bound.map_or(Stored::Gone, |bound| stored(entity, code, bound))
             }
             UpdateKind::Rename { from } => {

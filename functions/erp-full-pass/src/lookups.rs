@@ -12,7 +12,7 @@ use shared::{
     },
     erp::{CompanyKey, Erp, ErpError, ErpRecord},
     http::Deadline,
-    mappings::{BoundPage, Forgets, Known, Mapping, Mappings, RecordEntry},
+    mappings::{BoundPage, Known, Mapping, Mappings, RecordEntry},
     norce::{LookupHit, LookupKey, NorceQuery},
     record_finder::{KeyHolders, RecordFinder},
 };
@@ -69,19 +69,14 @@ impl Lookups<'_> {
             .collect())
     }
 
-    /// How many entities of the scope were forgotten so far.
-    pub(crate) async fn forgets(&self) -> Result<Option<Forgets>> {
-        self.meter.mappings_read(1);
-        Ok(self.mappings.forgets(self.scope).await?)
-    }
-
     /// What is known about records that seem to be unknown, in their order.
     pub(crate) async fn known(
         &self,
         kind: EntityKind,
-        records: &[ErpRecord],
+        records: impl IntoIterator<Item = &ErpRecord>,
     ) -> Result<Vec<Known>> {
-        let names = records.iter().map(|it| (it.id.clone(), it.code.clone()));
+        let records = records.into_iter();
+        let names = records.map(|it| (it.id.clone(), it.code.clone()));
         let names: Vec<(ErpId, Code)> = names.collect();
         self.meter.mappings_read(ITEMS_OF_UNKNOWN * names.len());
         Ok(self.mappings.known(kind, self.scope, &names).await?)

@@ -35,7 +35,11 @@ impl Outbox<'_> {
         let actions = std::mem::take(&mut progress.checkpoint.outbox);
         if !actions.is_empty() {
             let counts = &mut progress.run.counts;
-            progress.sent_lines += self.executor.execute(counts, &actions).await?;
+            let executed = self.executor.execute(counts, &actions).await?;
+            progress.sent_lines += executed.lines;
+            for record in executed.undecided {
+                progress.defer(record);
+            }
         }
         Ok(())
     }

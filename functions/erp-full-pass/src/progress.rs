@@ -11,8 +11,8 @@ use shared::{
 };
 
 use crate::{
-    action::{Action, Decision},
-    checkpoint::Checkpoint,
+    action::{Action, Decision, NorceUpdate},
+    checkpoint::{Checkpoint, MAX_REPLACED},
     meter::Meter,
     pending::{Pending, ids_of},
     report::PlanLine,
@@ -107,11 +107,8 @@ impl<'a> Progress<'a> {
                 true
             }
             Decision::Defer => {
-                // It is seen again, at the end of the walk.
-                self.run.counts.seen -= 1;
                 if let Some(record) = record {
-                    let owed = self.checkpoint.owed.get_or_insert_default();
-                    owed.insert(record.clone());
+                    self.defer(record.clone());
                 }
                 return;
             }
@@ -128,10 +125,25 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Leaves a record to the end of the walk, which sees it again.
+    pub(crate) fn defer(&mut self, record: ErpId) {
+        self.run.counts.seen -= 1;
+        self.checkpoint.owed.get_or_insert_default().insert(record);
+    }
+
     /// Takes an action.
     pub(crate) fn act(&mut self, action: Action) {
         action.count(&mut self.run.counts);
         if self.run.dry_run {
+            let plan = self.checkpoint.plan.get_or_insert_default();
+            if let Action::Update(NorceUpdate {
+                replaces: Some(gone),
+                ..
+            }) = &action
+                && plan.replaced.len() < MAX_REPLACED
+            {
+                plan.replaced.insert(gone.as_ref().clone());
+            }
             self.lines.extend(PlanLine::of_action(&action));
         } else {
             self.actions.push(action);

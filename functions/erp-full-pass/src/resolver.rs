@@ -33,14 +33,42 @@ pub(crate) struct Resolver<'a> {
 
 /// Decisions, by the records that they are about.
 type Decided = Vec<(ErpId, Decision)>;
+/// What fits a record; or what is decided because nothing can.
+type Fit<'a> = Result<Hit<'a>, Box<Decision>>;
+
+/// What can be left to the end of the walk.
+#[derive(Clone, Copy)]
+pub(crate) struct EndOfWalk<'a> {
+    /// How many records that cannot be decided yet.
+    pub(crate) room: usize,
+    /// Whether there is room for all bindings that the mappings may refuse.
+    pub(crate) takes_refused: bool,
+    /// The records that are left to it already. What is owed of them is resolved as soon as they are bound.
+    pub(crate) owed: Option<&'a BTreeSet<ErpId>>,
+}
+
+impl EndOfWalk<'_> {
+    /// Whether a record can be bound before its mapping is read.
+    fn takes(&self, record: &ErpRecord) -> bool {
+        self.takes_refused && self.owed.is_none_or(|owed| !owed.contains(&record.id))
+    }
+}
+
+/// A record that fits entities of Norce, or none.
+struct Candidate<'a> {
+    record: ErpRecord,
+    hit: Hit<'a>,
+    /// Whether it is decided without a look at the mappings.
+    is_unread: bool,
+}
 
 impl Resolver<'_> {
-    /// Decides about records of one kind. `room`: how many can be deferred to the end of the walk.
+    /// Decides about records of one kind.
     pub(crate) async fn resolve(
         &self,
         kind: EntityKind,
         pending: Vec<PendingRecord>,
-        room: usize,
+        end: EndOfWalk<'_>,
     ) -> Result<Decided> {
         let (unknown, mut bound): (Vec<_>, Vec<_>) = pending
             .into_iter()
@@ -48,9 +76,9 @@ impl Resolver<'_> {
         let mut decided = Vec::with_capacity(unknown.len() + bound.len());
         if !unknown.is_empty() {
             let unknown = unknown.into_iter().map(|pending| pending.record).collect();
-            self.unknown(kind, unknown, &mut bound, &mut decided)
+            self.unknown(kind, unknown, end, &mut bound, &mut decided)
                 .await?;
-            defer(&mut decided, room);
+            defer(&mut decided, end.room);
         }
         if !bound.is_empty() {
             self.bound(kind, bound, &mut decided).await?;
@@ -91,16 +119,18 @@ impl Resolver<'_> {
     }
 
     /// Records that are not bound.
+    ///
+    /// Where one entity of Norce has the code of a record, they are bound at once: the binding is written on condition that
+    /// the mappings have nothing else, so that to read them first would only double the reads of a first pass. What they
+    /// refuse is decided at the end of the walk. Everything else is decided from the mappings.
     async fn unknown(
         &self,
         kind: EntityKind,
         records: Vec<ErpRecord>,
+        end: EndOfWalk<'_>,
         bound: &mut Vec<PendingRecord>,
         decided: &mut Decided,
     ) -> Result {
-        // Before the tombstones are read with everything else.
-        let forgets = self.lookups.forgets().await?;
-        let known = self.lookups.known(kind, &records).await?;
         let asked = records.iter().map(|record| LookupKey {
             code: record.code.clone(),
             keys: record.keys(kind),
@@ -108,9 +138,36 @@ impl Resolver<'_> {
         let asked: Vec<LookupKey> = asked.collect();
         let found = self.lookups.in_norce(kind, &asked).await?;
         let hits = Hits::of(&found, self.rules.code_case);
-        let mut candidates: Vec<(ErpRecord, Hit<'_>)> = Vec::new();
-        for ((record, asked), known) in records.into_iter().zip(&asked).zip(known) {
-            let hit = hits.of_record(&record, &asked.keys);
+        let (mut candidates, mut rest) = (Vec::new(), Vec::new());
+        for (record, asked) in records.into_iter().zip(&asked) {
+            match hits.of_record(&record, &asked.keys) {
+                Ok(hit @ Hit::Code(_)) if end.takes(&record) => candidates.push(Candidate {
+                    record,
+                    hit,
+                    is_unread: true,
+                }),
+                fit => rest.push((record, fit)),
+            }
+        }
+        candidates.extend(self.read(kind, rest, bound, decided).await?);
+        let rest = self.candidates(kind, candidates, decided).await?;
+        let candidates = self.read(kind, rest, bound, decided).await?;
+        self.candidates(kind, candidates, decided).await?;
+        Ok(())
+    }
+
+    /// Those of the records that the mappings know nothing of, and whose own they are not.
+    async fn read<'f>(
+        &self,
+        kind: EntityKind,
+        records: Vec<(ErpRecord, Fit<'f>)>,
+        bound: &mut Vec<PendingRecord>,
+        decided: &mut Decided,
+    ) -> Result<Vec<Candidate<'f>>> {
+        let known = records.iter().map(|(record, _)| record);
+        let known = self.lookups.known(kind, known).await?;
+        let mut candidates = Vec::new();
+        for ((record, fit), known) in records.into_iter().zip(known) {
             let decision = match known {
                 Known::Forgotten => Decision::skip(&record, FORGOTTEN),
                 // Bound a moment ago.
@@ -119,13 +176,17 @@ impl Resolver<'_> {
                     continue;
                 }
                 // Its number may have been that of a record that was deleted: the entity that has it is looked up below.
-                Known::Code(id) if !matches!(&hit, Ok(hit) if hit.ids().any(|it| it == id)) => {
+                Known::Code(id) if !matches!(&fit, Ok(hit) if hit.ids().any(|it| it == id)) => {
                     Decision::conflict(&record, code_of_another(&record, id))
                 }
                 // One that was announced to be inserted may have been.
-                Known::Nothing | Known::Record(_) | Known::Code(_) => match hit {
+                Known::Nothing | Known::Record(_) | Known::Code(_) => match fit {
                     Ok(hit) => {
-                        candidates.push((record, hit));
+                        candidates.push(Candidate {
+                            record,
+                            hit,
+                            is_unread: false,
+                        });
                         continue;
                     }
                     Err(decision) => *decision,
@@ -133,24 +194,48 @@ impl Resolver<'_> {
             };
             decided.push((record.id, decision));
         }
+        Ok(candidates)
+    }
+
+    /// Decides about candidates. Returns those whose mappings have to be read, because they are not simply bound.
+    async fn candidates<'f>(
+        &self,
+        kind: EntityKind,
+        candidates: Vec<Candidate<'f>>,
+        decided: &mut Decided,
+    ) -> Result<Vec<(ErpRecord, Fit<'f>)>> {
         let facts = self.facts(kind, &candidates).await?;
-        for (record, hit) in candidates {
+        let mut rest = Vec::new();
+        for candidate in candidates {
+            let Candidate {
+                record,
+                hit,
+                is_unread,
+            } = candidate;
             let mut decision = self.candidate(&record, &hit, &facts).await?;
             if let Decision::Act(Action::Update(update)) = &mut decision {
                 let entity = update.id.map(|id| self.rules.entity(kind, id));
                 let gone = entity.and_then(|entity| facts.gone.get(&entity));
                 update.replaces = gone.cloned().map(Box::new);
-                update.forgets = forgets;
+                update.unread = is_unread;
             }
             let decision = self.relate(decision, &record, None).await?;
-            decided.push((record.id, decision));
+            if is_unread && !matches!(decision, Decision::Act(Action::Update(_))) {
+                rest.push((record, Ok(hit)));
+            } else {
+                decided.push((record.id, decision));
+            }
         }
-        Ok(())
+        Ok(rest)
     }
 
     /// What candidates look like from the other side.
-    async fn facts(&self, kind: EntityKind, candidates: &[(ErpRecord, Hit<'_>)]) -> Result<Facts> {
-        let entities = candidates.iter().flat_map(|(_, hit)| hit.ids());
+    async fn facts(&self, kind: EntityKind, candidates: &[Candidate<'_>]) -> Result<Facts> {
+        if candidates.is_empty() {
+            return Ok(Facts::default());
+        }
+        let read = candidates.iter().filter(|candidate| !candidate.is_unread);
+        let entities = read.flat_map(|candidate| candidate.hit.ids());
         let entities = entities.map(|id| self.rules.entity(kind, id));
         let entities: Vec<EntityRef> = entities.collect();
         let mappings = self.lookups.mappings(&entities).await?;
@@ -159,16 +244,19 @@ impl Resolver<'_> {
         let inserts = self.rules.settings.import_unknown;
         let wanted = candidates
             .iter()
-            .filter(|(_, hit)| inserts || hit.ids().next().is_some());
-        let wanted = wanted.map(|(record, _)| (record.id.clone(), record.code.clone()));
+            .filter(|candidate| inserts || candidate.hit.ids().next().is_some());
+        let wanted =
+            wanted.map(|Candidate { record, .. }| (record.id.clone(), record.code.clone()));
         let wanted: Vec<(ErpId, Code)> = wanted.collect();
         let code_holders = self.lookups.other_holders_of_codes(kind, &wanted).await?;
         let rivals = self.rivals(kind, candidates).await?;
         let mut seen = HashSet::new();
-        let by_code = candidates.iter().filter_map(|(_, hit)| match hit {
-            Hit::Code(found) => Some(found.id),
-            Hit::Keys(_) | Hit::Nobody => None,
-        });
+        let by_code = candidates
+            .iter()
+            .filter_map(|candidate| match &candidate.hit {
+                Hit::Code(found) => Some(found.id),
+                Hit::Keys(_) | Hit::Nobody => None,
+            });
         let twice = by_code.filter(|id| !seen.insert(*id)).collect();
         Ok(Facts {
             mappings,
@@ -220,18 +308,14 @@ impl Resolver<'_> {
 
     /// Other records of the ERP that have a key of a candidate, and whose they are. There are few: only what a candidate
     /// shares its key with is read.
-    async fn rivals(
-        &self,
-        kind: EntityKind,
-        candidates: &[(ErpRecord, Hit<'_>)],
-    ) -> Result<Rivals> {
+    async fn rivals(&self, kind: EntityKind, candidates: &[Candidate<'_>]) -> Result<Rivals> {
         let inserts = self.rules.settings.import_unknown;
-        let by_key = candidates.iter().filter(|(_, hit)| match hit {
+        let by_key = candidates.iter().filter(|candidate| match &candidate.hit {
             Hit::Keys(_) => true,
             Hit::Nobody => inserts,
             Hit::Code(_) => false,
         });
-        let by_key: Vec<&ErpRecord> = by_key.map(|(record, _)| record).collect();
+        let by_key: Vec<&ErpRecord> = by_key.map(|candidate| &candidate.record).collect();
         let keys = by_key.iter().flat_map(|record| record.keys(kind));
         let keys: Vec<NaturalKey> = keys.collect();
         if keys.is_empty() {

@@ -559,7 +559,7 @@ fn norce_update(
         fingerprint,
         replaces: None,
         kept: Kept::Nothing,
-        forgets: None,
+        unread: false,
     }
 }
 

@@ -193,25 +193,6 @@ pub enum Bound {
     Forgotten,
 }
 
-/// How many customers and companies of a scope had been forgotten, read while no other one was being forgotten.
-///
-/// It stands for the tombstones of the scope: as long as it is unchanged, none was added. What was read from
-/// [`Mappings::known`] and [`Mappings::get_many`] after it need not be checked again by [`Mappings::bind_many`] (P12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Forgets(u64);
-
-impl Forgets {
-    /// The number of forgotten entities, repeats included.
-    pub const fn new(count: u64) -> Self {
-        Self(count)
-    }
-
-    /// The number.
-    pub const fn count(self) -> u64 {
-        self.0
-    }
-}
-
 /// A binding that is made together with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBinding {
@@ -219,9 +200,6 @@ pub struct NewBinding {
     pub entity: EntityRef,
     /// Its binding.
     pub binding: Binding,
-    /// The state of the entity's scope before reads that found neither the entity nor the code nor the record forgotten.
-    /// `None` if they are still to be read.
-    pub forgets: Option<Forgets>,
 }
 
 /// A page of the bound entities.
@@ -270,10 +248,6 @@ port! {
 
         /// What is known about many entities, in their order.
         async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
-
-        /// How many entities of a scope were forgotten so far; `None` while one is being forgotten, or if that was cut off and
-        /// not repeated yet.
-        async fn forgets(&self, scope: Scope) -> Result<Option<Forgets>, StoreError>;
 
         /// A page of the bound entities, in no particular order, starting after the end of the last page. An entity that is bound
         /// throughout is on one of the pages. All pages together read the whole store, by eventually consistent reads: an export

@@ -9,7 +9,7 @@ use shared::{
     },
     erp::NaturalKey,
     mappings::{
-        Bound, CodeDelivery, Forgets, Known, Mapping, MappingsLayer, NewBinding, RecordEntry,
+        Bound, CodeDelivery, Known, Mapping, MappingsLayer, NewBinding, RecordEntry,
         RecordMappingsLayer,
         key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     },
@@ -132,10 +132,6 @@ impl MappingsLayer for Arithmetic {
 
     async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError> {
         Ok(vec![None; entities.len()])
-    }
-
-    async fn forgets(&self, _: Scope) -> Result<Option<Forgets>, StoreError> {
-        Ok(Some(Forgets::new(0)))
     }
 
     async fn bind_many(&self, bindings: &[NewBinding]) -> Result<Vec<Bound>, StoreError> {

@@ -10,7 +10,7 @@ use shared::{
     Consistency, StoreError,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Forgets, Known, Mapping, Mappings, NewBinding,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, NewBinding,
         READ_BATCH_SIZE, RecordEntry, RecordMappings, Reservation, Reserved,
     },
 };
@@ -30,7 +30,6 @@ pub(super) struct State {
     forgotten_entities: HashSet<EntityRef>,
     forgotten_codes: HashSet<CodeKey>,
     pub(super) forgotten_records: HashSet<(Scope, ErpId)>,
-    forgets: HashMap<Scope, u64>,
     pub(super) index: Index,
 }
 
@@ -259,12 +258,6 @@ impl Mappings for MemoryMappings {
         Ok(bindings.iter().map(bind).collect())
     }
 
-    /// A forget is one step here, so that none is ever under way.
-    async fn forgets(&self, scope: Scope) -> Result<Option<Forgets>, StoreError> {
-        let count = self.state().forgets.get(&scope).copied();
-        Ok(Some(Forgets::new(count.unwrap_or_default())))
-    }
-
     async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError> {
         let mut state = self.state();
         let stored = state.binding(entity, &binding.code);
@@ -307,7 +300,6 @@ impl Mappings for MemoryMappings {
 
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
         let mut state = self.state();
-        *state.forgets.entry(entity.scope).or_default() += 1;
         if let Some(Stored::Bound(binding)) = state.by_entity.remove(&entity) {
             let key = code_key(entity, &binding.code);
             state.by_code.remove(&key);

@@ -299,7 +299,6 @@ async fn the_face_of_a_record_never_says_that_it_is_listed_as_it_was_before(stor
     let bindings = ["c1", "c2"].map(|id| NewBinding {
         entity: customer(if id == "c1" { 1 } else { 2 }),
         binding: Binding::new(code(id), record(id), CodeDelivery::Pending),
-        forgets: None,
     });
     list(&store, "c1", &[email("former@example.com")]).await;
     let bound = store.mappings.bind_many(&bindings).await.unwrap();

@@ -1,24 +1,28 @@
 //! Many bindings over DynamoDB: what comes in between their requests, and how many requests there are.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use bytes::Bytes;
 use http::{Request, Response};
 use shared::{
     domain::{FingerprintKey, Scope},
     erp::{ErpId, Resource},
     http::{ReqwestTransport, Transport, TransportError},
-    mappings::{
-        Binding, Bound, CodeDelivery, DynamoDbMappings, Forgets, Mapping, Mappings, NewBinding,
-    },
+    mappings::{Binding, Bound, CodeDelivery, DynamoDbMappings, Mapping, Mappings, NewBinding},
 };
 use std::time::Duration;
 use tests::local_aws::{LocalAws, aws_over};
 
 use crate::{code, customer, local};
 
+const PUT: &str = "PutItem";
 const READ: &str = "BatchGetItem";
+const SCAN: &str = "Scan";
 const UPDATE: &str = "UpdateItem";
 const WRITE: &str = "TransactWriteItems";
 
@@ -32,6 +36,8 @@ enum Incident {
     },
     /// The function ends.
     CutOff { before: (&'static str, usize) },
+    /// The table is so large that its first page has none of its tombstones.
+    EmptyPage,
 }
 
 /// The way to DynamoDB, on which something happens.
@@ -40,11 +46,20 @@ struct Road {
     others: DynamoDbMappings,
     incident: Option<Incident>,
     operations: Mutex<Vec<String>>,
+    table: String,
+    dynamodb: Client,
 }
 
 impl Road {
     fn operations(&self) -> Vec<String> {
         std::mem::take(&mut self.operations.lock().unwrap())
+    }
+
+    /// Leaves the tombstones as an earlier version did, which did not count them.
+    async fn remove_count(&self) {
+        let delete = self.dynamodb.delete_item().table_name(&self.table);
+        let key = AttributeValue::S("forgets#client".to_owned());
+        delete.key("pk", key).send().await.unwrap();
     }
 }
 
@@ -70,6 +85,11 @@ impl Transport for Road {
             Some(Incident::CutOff { before: (at, from) }) if at == operation && count >= from => {
                 return Err(TransportError::NotSent("cut off".to_owned()));
             }
+            Some(Incident::EmptyPage) if operation == SCAN => {
+                let page =
+                    r#"{"Items":[],"LastEvaluatedKey":{"pk":{"S":"entity#customer#client#9"}}}"#;
+                return Ok(Response::new(Bytes::from_static(page.as_bytes())));
+            }
             _ => {}
         }
         self.inner.send(request, timeout).await
@@ -87,6 +107,8 @@ async fn stores(incident: Option<Incident>) -> (DynamoDbMappings, DynamoDbMappin
         others: others.clone(),
         incident,
         operations: Mutex::default(),
+        table: table.clone(),
+        dynamodb: Client::new(&config),
     });
     let aws = LocalAws::shared().await.unwrap();
     let config = aws_over(road.clone()).into_builder();
@@ -94,7 +116,7 @@ async fn stores(incident: Option<Incident>) -> (DynamoDbMappings, DynamoDbMappin
     (DynamoDbMappings::new(&config, &table, key), others, road)
 }
 
-fn bindings(count: i64, forgets: Option<Forgets>) -> Vec<NewBinding> {
+fn bindings(numbers: RangeInclusive<i64>) -> Vec<NewBinding> {
     let new = |number| {
         let record = ErpId {
             resource: Resource::Customer,
@@ -104,10 +126,9 @@ fn bindings(count: i64, forgets: Option<Forgets>) -> Vec<NewBinding> {
         NewBinding {
             entity: customer(number),
             binding: Binding::new(code, record, CodeDelivery::Pending),
-            forgets,
         }
     };
-    (1..=count).map(new).collect()
+    numbers.map(new).collect()
 }
 
 /// All but one are bound, and that one is forgotten.
@@ -128,26 +149,31 @@ async fn assert_forgotten_alone(store: &DynamoDbMappings, answers: &[Bound], for
     }
 }
 
-/// Before each of the requests: for the count, for the tombstones, and the two transactions.
+/// Before each of the requests: for the count, which begins or has begun, for the tombstones, and the two transactions.
 #[tokio::test]
 async fn p12_a_customer_that_is_forgotten_in_the_middle_of_many_bindings_is_not_bound() {
-    for before in [(READ, 0), (READ, 1), (WRITE, 0), (WRITE, 1)] {
-        // The last ones are bound first.
-        let number = 20;
+    let begins = [(READ, 0), (SCAN, 0), (PUT, 0), (WRITE, 0), (WRITE, 1)];
+    let has_begun = [(READ, 0), (WRITE, 0), (WRITE, 1)];
+    let somebody_was_forgotten = [(READ, 0), (READ, 1), (WRITE, 0), (WRITE, 1)];
+    // The last ones are bound first.
+    let number = 20;
+    for before in begins {
         let (store, others, _) = stores(Some(Incident::Forget { number, before })).await;
-        let answers = store.bind_many(&bindings(60, None)).await.unwrap();
+        let answers = store.bind_many(&bindings(1..=60)).await.unwrap();
         assert_forgotten_alone(&others, &answers, number).await;
     }
-}
-
-/// The same where the caller has read the tombstones itself.
-#[tokio::test]
-async fn p12_a_customer_that_is_forgotten_after_the_caller_has_read_is_not_bound() {
-    let before = (WRITE, 0);
-    let (store, others, _) = stores(Some(Incident::Forget { number: 3, before })).await;
-    let forgets = store.forgets(Scope::Client).await.unwrap();
-    let answers = store.bind_many(&bindings(10, forgets)).await.unwrap();
-    assert_forgotten_alone(&others, &answers, 3).await;
+    for before in has_begun {
+        let (store, others, _) = stores(Some(Incident::Forget { number, before })).await;
+        others.bind_many(&bindings(101..=102)).await.unwrap();
+        let answers = store.bind_many(&bindings(1..=60)).await.unwrap();
+        assert_forgotten_alone(&others, &answers, number).await;
+    }
+    for before in somebody_was_forgotten {
+        let (store, others, _) = stores(Some(Incident::Forget { number, before })).await;
+        others.forget(customer(100)).await.unwrap();
+        let answers = store.bind_many(&bindings(1..=60)).await.unwrap();
+        assert_forgotten_alone(&others, &answers, number).await;
+    }
 }
 
 #[tokio::test]
@@ -157,8 +183,7 @@ async fn p12_a_forget_that_is_cut_off_anywhere_is_seen_by_bindings_and_ends_when
         let (cut_off, store, _) = stores(Some(Incident::CutOff { before })).await;
         let entity = customer(2);
         cut_off.forget(entity).await.unwrap_err();
-        assert_eq!(store.forgets(Scope::Client).await.unwrap(), None);
-        let mut answers = store.bind_many(&bindings(5, None)).await.unwrap();
+        let mut answers = store.bind_many(&bindings(1..=5)).await.unwrap();
         if before.0 == WRITE {
             // Nothing was forgotten yet.
             assert_eq!(answers, vec![Bound::Done; 5]);
@@ -166,19 +191,47 @@ async fn p12_a_forget_that_is_cut_off_anywhere_is_seen_by_bindings_and_ends_when
             assert_forgotten_alone(&store, &answers, 2).await;
         }
         store.forget(entity).await.unwrap();
-        assert!(store.forgets(Scope::Client).await.unwrap().is_some());
-        answers = store.bind_many(&bindings(5, None)).await.unwrap();
+        answers = store.bind_many(&bindings(1..=5)).await.unwrap();
         assert_forgotten_alone(&store, &answers, 2).await;
     }
 }
 
-/// The cost of one customer in a pass is a thirty-third of a transaction.
+/// The cost of one customer in a pass is a thirty-third of a transaction. Tombstones are read as soon as there are any.
 #[tokio::test]
-async fn many_bindings_take_a_transaction_for_33_of_them_and_no_read_that_the_caller_has_made() {
+async fn many_bindings_take_a_transaction_for_33_of_them_and_no_read_before_anybody_was_forgotten()
+{
     let (store, _, road) = stores(None).await;
-    let forgets = store.forgets(Scope::Client).await.unwrap();
+    let bind = async |numbers: RangeInclusive<i64>| {
+        let answers = store.bind_many(&bindings(numbers)).await.unwrap();
+        assert!(answers.iter().all(|answer| *answer == Bound::Done));
+        road.operations()
+    };
+    assert_eq!(bind(1..=66).await, [READ, SCAN, PUT, WRITE, WRITE]);
+    assert_eq!(bind(67..=132).await, [READ, WRITE, WRITE]);
+    store.forget(customer(1)).await.unwrap();
     road.operations();
-    let answers = store.bind_many(&bindings(66, forgets)).await.unwrap();
-    assert_eq!(answers, vec![Bound::Done; 66]);
-    assert_eq!(road.operations(), [READ, WRITE, WRITE]);
+    // Three tombstones for each of 66, a hundred in a request.
+    assert_eq!(bind(133..=198).await, [READ, READ, READ, WRITE, WRITE]);
+}
+
+/// Version 0.2.0 and earlier left tombstones that are not counted.
+#[tokio::test]
+async fn p12_tombstones_of_an_earlier_version_are_found_where_nothing_was_counted_yet() {
+    let (store, _, road) = stores(None).await;
+    store.forget(customer(2)).await.unwrap();
+    road.remove_count().await;
+    for _ in 0..2 {
+        let answers = store.bind_many(&bindings(1..=5)).await.unwrap();
+        assert_forgotten_alone(&store, &answers, 2).await;
+    }
+}
+
+/// The first page of the table does not show all of them.
+#[tokio::test]
+async fn p12_tombstones_are_read_where_the_count_began_in_a_large_table() {
+    let (store, _, road) = stores(Some(Incident::EmptyPage)).await;
+    store.forget(customer(2)).await.unwrap();
+    road.remove_count().await;
+    let answers = store.bind_many(&bindings(1..=5)).await.unwrap();
+    assert_forgotten_alone(&store, &answers, 2).await;
 }

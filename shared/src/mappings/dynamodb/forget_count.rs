@@ -2,16 +2,32 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::table::DynamoDbMappings;
+use super::table::{DynamoDbMappings, is_tombstone};
 use crate::{
-    StoreError,
-    aws::dynamodb::{Expression, Write, Written},
+    Consistency, StoreError,
+    aws::dynamodb::{Expression, Item, Write, Written},
     domain::Scope,
-    mappings::Forgets,
 };
 
 pub(super) const COUNT: &str = "count";
 pub(super) const PENDING: &str = "pending";
+const ALL_COUNTED: &str = "all_counted";
+
+/// How many entities of a scope had been forgotten, repeats included, read while no other one was being forgotten.
+///
+/// It stands for the tombstones of the scope: as long as the count is unchanged, none was added.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::mappings) struct Forgets {
+    count: u64,
+    all_counted: bool,
+}
+
+impl Forgets {
+    /// The scope has no tombstones that would have to be read.
+    pub(in crate::mappings) const fn is_none(self) -> bool {
+        self.count == 0 && self.all_counted
+    }
+}
 
 pub(super) fn forgets_key(scope: Scope) -> String {
     format!("forgets#{scope}")
@@ -29,7 +45,7 @@ pub(in crate::mappings) enum Together {
 
 /// A condition on a transaction: nothing was forgotten in the scope since.
 fn none_forgotten_since(scope: Scope, seen: Forgets) -> Write {
-    let unchanged = match seen.count() {
+    let unchanged = match seen.count {
         0 => Expression::new("attribute_not_exists(#count)").name(COUNT),
         count => Expression::new("#count = :seen")
             .name(COUNT)
@@ -72,21 +88,40 @@ impl DynamoDbMappings {
         scope: Scope,
     ) -> Result<Option<Forgets>, StoreError> {
         let Some(item) = self.table.get(&forgets_key(scope)).await? else {
-            return Ok(Some(Forgets::new(0)));
+            return self.begin_count(scope).await;
         };
         if item.contains_key(PENDING) {
             tracing::info!(%scope, "a customer is being forgotten, or an earlier attempt was interrupted; mappings are written one by one until it completes");
             return Ok(None);
         }
         let count = match item.get(COUNT) {
+            None => Some(0),
             Some(AttributeValue::N(count)) => count.parse().ok(),
-            _ => None,
+            Some(_) => None,
         };
         let unreadable = || {
             self.table
                 .error("the count of forgotten entities is unreadable")
         };
-        let count = count.ok_or_else(unreadable)?;
-        Ok(Some(Forgets::new(count)))
+        Ok(Some(Forgets {
+            count: count.ok_or_else(unreadable)?,
+            all_counted: matches!(item.get(ALL_COUNTED), Some(AttributeValue::Bool(true))),
+        }))
+    }
+
+    /// Begins the count of a scope. Earlier versions did not count, so that the first page of the table is searched for
+    /// tombstones: the table of a new stack has no other page before its first pass. Of a larger table the tombstones are
+    /// read for each binding, as before.
+    async fn begin_count(&self, scope: Scope) -> Result<Option<Forgets>, StoreError> {
+        let (items, next) = self.table.scan_page(None, Consistency::Strong).await?;
+        let all_counted = next.is_none() && !items.iter().any(is_tombstone);
+        let item = Item::from([(ALL_COUNTED.to_owned(), AttributeValue::Bool(all_counted))]);
+        let begin = Write::put(forgets_key(scope), item).provided(Expression::nothing_there());
+        // Refused: another function came first, perhaps one that is forgetting a customer.
+        let has_begun = self.table.write_if([begin]).await?;
+        Ok(has_begun.then_some(Forgets {
+            count: 0,
+            all_counted,
+        }))
     }
 }

@@ -11,14 +11,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     DynamoDbMappings,
     entries::{ATTEMPTS, unbound},
-    forget_count::Together,
+    forget_count::{Forgets, Together},
     table::{code_key, entity_key, record_key},
 };
 use crate::{
     Consistency, StoreError,
     aws::dynamodb::MAX_TRANSACTION_ITEMS,
     domain::{EntityRef, Scope},
-    mappings::{Bound, Forgets, Mappings, NewBinding},
+    mappings::{Bound, Mappings, NewBinding},
 };
 
 /// Entries of a binding.
@@ -102,7 +102,7 @@ impl DynamoDbMappings {
         Ok(())
     }
 
-    /// Answers the bindings of forgotten customers, unless the caller has read their tombstones under the same count.
+    /// Answers the bindings of forgotten customers.
     async fn answer_forgotten(
         &self,
         seen: Forgets,
@@ -110,20 +110,15 @@ impl DynamoDbMappings {
         open: &mut Vec<usize>,
         answers: &mut Answers,
     ) -> Result<(), StoreError> {
-        let unread = open.iter().filter_map(|place| {
-            let new = bindings.get(*place)?;
-            (new.forgets != Some(seen)).then_some((*place, new))
-        });
-        let unread: Vec<(usize, &NewBinding)> = unread.collect();
-        if unread.is_empty() {
+        if seen.is_none() {
             return Ok(());
         }
-        let mut keys = Vec::with_capacity(ENTRIES * unread.len());
-        for (_, new) in &unread {
+        let mut keys = Vec::with_capacity(ENTRIES * open.len());
+        for new in open.iter().filter_map(|place| bindings.get(*place)) {
             keys.extend(self.tombstones(new.entity, &new.binding)?);
         }
         let found = self.table.get_many(keys, Consistency::Strong).await?;
-        for ((place, _), tombstones) in unread.iter().zip(found.chunks(ENTRIES)) {
+        for (place, tombstones) in open.iter().zip(found.chunks(ENTRIES)) {
             if tombstones.iter().any(Option::is_some) {
                 answer(answers, *place, Bound::Forgotten);
             }

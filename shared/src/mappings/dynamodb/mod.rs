@@ -7,7 +7,7 @@
 //! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the entry by ERP id, a [`RecordEntry`] |
 //! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::mappings::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
-//! | `forgets#client` | `count` and `pending`: how many entities of a scope were forgotten, and which are being forgotten |
+//! | `forgets#client` | `count`, `pending` and `all_counted`: how many entities of a scope were forgotten, which are being forgotten, and whether there was no tombstone when the count began |
 
 mod entries;
 pub(super) mod forget_count;
@@ -31,8 +31,8 @@ use self::{
 };
 
 use super::{
-    Binding, Bound, BoundPage, CodeDelivery, Forgets, Known, Mapping, Mappings, NewBinding,
-    RecordEntry, RecordMappings, Reservation, Reserved,
+    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, NewBinding, RecordEntry,
+    RecordMappings, Reservation, Reserved,
 };
 use crate::{
     Consistency, StoreError,
@@ -249,10 +249,6 @@ impl Mappings for DynamoDbMappings {
 
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
         self.forget_entity(entity).await
-    }
-
-    async fn forgets(&self, scope: Scope) -> Result<Option<Forgets>, StoreError> {
-        self.settled_forgets(scope).await
     }
 
     async fn bind_many(&self, bindings: &[NewBinding]) -> Result<Vec<Bound>, StoreError> {

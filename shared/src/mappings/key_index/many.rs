@@ -92,14 +92,16 @@ impl DynamoDbMappings {
             let Some(seen) = self.settled_forgets(scope).await? else {
                 return Ok(());
             };
-            let tombstones = open
-                .iter()
-                .map(|unlisted| self.record_tombstone(scope, unlisted.record));
-            let tombstones = tombstones.collect::<Result<Vec<_>, _>>()?;
-            let found = self.table.get_many(tombstones, Consistency::Strong).await?;
-            // The record of a forgotten customer loses what it may still have.
-            let mut forgotten = found.into_iter().map(|tombstone| tombstone.is_some());
-            alone.extend(open.extract_if(.., |_| forgotten.next().unwrap_or(true)));
+            if !seen.is_none() {
+                let tombstones = open
+                    .iter()
+                    .map(|unlisted| self.record_tombstone(scope, unlisted.record));
+                let tombstones = tombstones.collect::<Result<Vec<_>, _>>()?;
+                let found = self.table.get_many(tombstones, Consistency::Strong).await?;
+                // The record of a forgotten customer loses what it may still have.
+                let mut forgotten = found.into_iter().map(|tombstone| tombstone.is_some());
+                alone.extend(open.extract_if(.., |_| forgotten.next().unwrap_or(true)));
+            }
             let mut is_unchanged = true;
             while is_unchanged && !open.is_empty() {
                 let batch = take_batch(open, alone);
