@@ -145,8 +145,8 @@ pub(crate) struct NorceUpdate {
     /// For a plan's line.
     #[serde(skip)]
     pub(crate) kept: Kept,
-    /// Of a binding: the mappings were not read before. If they have something else, the record is decided about again at
-    /// the end of the walk. A version that does not know of this makes a conflict of it, as where another change comes first.
+    /// The binding was decided without reading the mappings. If they refuse it, the record is decided again. A version that
+    /// does not know this field records a conflict instead.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) unread: bool,
 }

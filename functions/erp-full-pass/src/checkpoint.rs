@@ -19,8 +19,9 @@ use crate::{
 /// How often the ERP may lose the cursor of one listing, as it does when it is restarted, before the run is given up.
 const MAX_RESTARTS: u32 = 10;
 
-/// Replaced records that a plan remembers: some 300 KB of the 1 MiB of a message. A plan counts the rest as gone, too.
-pub(crate) const MAX_REPLACED: usize = 5_000;
+/// Replaced records that a plan remembers, of 90 to 160 bytes in its message of up to 1 MiB. It counts the others as gone,
+/// too.
+pub(crate) const MAX_REPLACED: usize = 2_000;
 
 /// What a run is walking over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,11 +56,15 @@ pub(crate) struct Checkpoint {
     /// Records that have to be looked up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pending: Vec<ErpId>,
+    /// Records whose bindings were refused, because the mappings had something else: they are decided again before the walk
+    /// goes on.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) refused: BTreeSet<ErpId>,
     /// Records that were owed when the run began and that it has not met yet, and those that it defers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owed: Option<BTreeSet<ErpId>>,
-    /// Where a full pass goes on comparing the bound entities with the ERP, after it has retried what is owed. Absent when
-    /// that is done, and in a run that an earlier version began.
+    /// Where a full pass goes on comparing the bound entities with the ERP, before it retries what is owed. Absent when that
+    /// is done, and in a run that an earlier version began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bindings: Option<BindingsPlace>,
     /// Everything that was read since the run began is in the index of natural keys. A run that a version without the
@@ -133,6 +138,7 @@ impl Checkpoint {
             restarts: 0,
             after: None,
             pending: Vec::new(),
+            refused: BTreeSet::new(),
             owed: None,
             bindings: (run.mode == PassMode::Full).then(BindingsPlace::default),
             lists_keys: true,
@@ -167,7 +173,12 @@ impl Checkpoint {
             self.restarts = 0;
         }
         self.after = None;
-        self.counts_before = run.counts.clone();
+        self.count_from_here(&run.counts);
+    }
+
+    /// Has the phase begin with these counts.
+    pub(crate) fn count_from_here(&mut self, counts: &Counts) {
+        self.counts_before = counts.clone();
     }
 
     /// Starts the phase over, unless it has done so too often. What was done stays counted; what was only seen is seen
@@ -189,6 +200,7 @@ impl Checkpoint {
         counts.skipped.clone_from(&before.skipped);
         self.cursor = None;
         self.pending.clear();
+        self.refused.clear();
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::{
     meter::milliseconds,
     pending::{Pending, PendingRecord},
     progress::{Progress, STOP_BEFORE},
-    resolver::{EndOfWalk, Resolver},
+    resolver::Resolver,
     retry::OwedRetry,
     rules::{self, FirstPass},
     stop_reason::Result,
@@ -32,6 +32,10 @@ const PAGES_BETWEEN_CHECKPOINTS: u32 = 20;
 const OWED_BATCH_SIZE: usize = 100;
 /// Owed records that a run remembers: about a quarter of what an item of DynamoDB holds.
 const MAX_OWED: usize = 1_500;
+
+/// Refused bindings in one invocation after which the mappings are read first: a refusal costs more than the reads that it
+/// would spare.
+const MAX_REFUSED: usize = 500;
 
 /// The walk over the ERP's records of one scope.
 pub(crate) struct ErpWalk<'a> {
@@ -50,12 +54,14 @@ impl ErpWalk<'_> {
             progress.checkpoint.owed = Some(self.owed_records().await?);
         }
         loop {
+            // Those of the last page: companies are bound before their contacts are listed.
+            self.decide_refused(progress, &mut pending).await?;
             let phase = progress.checkpoint.phase;
             match phase {
                 Phase::Owed => {
-                    // First: an entity whose record is gone may be bound to another one.
-                    self.owed_phase(progress, &mut pending).await?;
-                    gone::bindings_phase(&self.resolver, progress, &pending).await?;
+                    let pending = &mut pending;
+                    gone::bindings_phase(&self.resolver, progress, pending).await?;
+                    self.owed_phase(progress, pending).await?;
                 }
                 Phase::Records { resource } => {
                     self.records_phase(progress, resource, &mut pending).await?;
@@ -141,6 +147,7 @@ impl ErpWalk<'_> {
             };
             if !progress.actions.is_empty() || quiet_pages >= PAGES_BETWEEN_CHECKPOINTS {
                 progress.commit(pending).await?;
+                self.decide_refused(progress, pending).await?;
                 quiet_pages = 0;
             }
             progress.check_time(pending, lookups.deadline).await?;
@@ -176,16 +183,18 @@ impl ErpWalk<'_> {
         }
         let ids: Vec<ErpId> = records.iter().map(|record| record.id.clone()).collect();
         progress.run.counts.seen += ids.len() as u64;
-        let owed = progress.checkpoint.owed.as_ref();
-        let consistency = if owed.is_some_and(|owed| ids.iter().any(|id| owed.contains(id))) {
+        let (owed, refused) = (&progress.checkpoint.owed, &progress.checkpoint.refused);
+        let is_owed = |id: &ErpId| owed.as_ref().is_some_and(|owed| owed.contains(id));
+        let consistency = if ids.iter().any(|id| is_owed(id) || refused.contains(id)) {
             // An entry from before Norce refused its fields looks as if nothing were left to do, and the record would
             // leave the list of what is owed.
             Consistency::Strong
         } else {
             // Nearly all records are unchanged, and this is what a pass costs. A stale entry does no harm: where it lacks
             // something (the record, its id, Norce's confirmation, the new code), the rules ask again by strongly
-            // consistent reads; what it leads to is written on condition that the record is still bound; and a record
-            // that changed back while its entry was written is read again, because the next delta pass overlaps.
+            // consistent reads, or bind on condition that there is nothing else; what it leads to is written on condition
+            // that the record is still bound; and a record that changed back while its entry was written is read again,
+            // because the next delta pass overlaps.
             Consistency::Eventual
         };
         let entries = self.resolver.lookups.entries(&ids, consistency).await?;
@@ -223,8 +232,16 @@ impl ErpWalk<'_> {
             while of_kind.len() >= at_least.max(1) {
                 let batch = of_kind.drain(..of_kind.len().min(LOOKUP_BATCH_SIZE));
                 let batch: Vec<PendingRecord> = batch.collect();
-                let end = end_of_walk(progress, batch.len());
-                let decided = self.resolver.resolve(*kind, batch, end).await?;
+                // The Owed phase is the last one that meets a record of the ERP.
+                let room = match progress.checkpoint.phase {
+                    Phase::Records { .. } => {
+                        let owed = progress.checkpoint.owed.as_ref().map_or(0, BTreeSet::len);
+                        MAX_OWED.saturating_sub(owed)
+                    }
+                    _ => 0,
+                };
+                let unread = |record: &ErpId| may_be_unread(progress, record);
+                let decided = self.resolver.resolve(*kind, batch, room, &unread).await?;
                 for (record, decision) in decided {
                     progress.decided(decision, Some(&record));
                 }
@@ -311,6 +328,31 @@ impl ErpWalk<'_> {
         Ok(records)
     }
 
+    /// Decides again about records whose bindings were refused, from what the mappings have.
+    async fn decide_refused(&self, progress: &mut Progress<'_>, pending: &mut Pending) -> Result {
+        let lookups = &self.resolver.lookups;
+        loop {
+            let refused = progress.checkpoint.refused.iter().take(OWED_BATCH_SIZE);
+            let ids: Vec<ErpId> = refused.cloned().collect();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let found = lookups.records(&ids, self.fields()).await?;
+            self.compare(progress, found, pending).await?;
+            self.resolve_pending(progress, pending, 1).await?;
+            // Also those that have gone from the ERP meanwhile.
+            for id in &ids {
+                progress.checkpoint.refused.remove(id);
+            }
+            if progress.checkpoint.cursor.is_none() {
+                // They were listed before this phase, which may start over.
+                progress.checkpoint.count_from_here(&progress.run.counts);
+            }
+            progress.commit(pending).await?;
+            progress.check_time(pending, lookups.deadline).await?;
+        }
+    }
+
     /// Looks up again what is owed, changed or not, as far as the walk has not met it.
     async fn owed_phase(&self, progress: &mut Progress<'_>, pending: &mut Pending) -> Result {
         // What was met and is still to be decided is not looked up twice.
@@ -335,22 +377,17 @@ impl ErpWalk<'_> {
     }
 }
 
-/// What a batch of so many records may leave to the end of the walk.
-fn end_of_walk<'a>(progress: &'a Progress<'_>, batch: usize) -> EndOfWalk<'a> {
-    let (run, checkpoint) = (&progress.run, &progress.checkpoint);
+/// Whether a record that Norce has by its code may be bound without reading the mappings, because it is decided again if they
+/// refuse it.
+fn may_be_unread(progress: &Progress<'_>, record: &ErpId) -> bool {
+    let checkpoint = &progress.checkpoint;
     let owed = checkpoint.owed.as_ref();
-    // The Owed phase is the last one that meets a record of the ERP.
-    let room = match checkpoint.phase {
-        Phase::Records { .. } => MAX_OWED.saturating_sub(owed.map_or(0, BTreeSet::len)),
-        _ => 0,
-    };
-    // A plan makes no bindings that could be refused. Of the actions, any could be a binding.
-    let may_be_refused = progress.actions.len() + batch;
-    EndOfWalk {
-        room,
-        takes_refused: !run.dry_run && room >= may_be_refused,
-        owed,
-    }
+    // A plan makes no bindings that could be refused. Of a record that is owed, that is resolved as soon as it is bound.
+    !progress.run.dry_run
+        && matches!(checkpoint.phase, Phase::Records { .. })
+        && progress.refused < MAX_REFUSED
+        && !checkpoint.refused.contains(record)
+        && owed.is_none_or(|owed| !owed.contains(record))
 }
 
 /// A record of the kind that it has in Norce, where it is bound.

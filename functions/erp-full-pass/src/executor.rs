@@ -57,8 +57,8 @@ enum Effect {
 pub(crate) struct Executed {
     /// How many lines were sent.
     pub(crate) lines: u64,
-    /// The records of bindings that the mappings refused before anybody had read them.
-    pub(crate) undecided: Vec<ErpId>,
+    /// The records of bindings that were refused, and were decided without reading the mappings.
+    pub(crate) refused: Vec<ErpId>,
 }
 
 /// How a change to the mappings ended.
@@ -66,8 +66,8 @@ enum Stored {
     Done,
     /// Another change came first, with something else.
     Conflict(String),
-    /// The mappings have something else, and were not read before.
-    Undecided,
+    /// The mappings, which were not read before, have something else.
+    Refused,
     /// The entity or the record was forgotten meanwhile, or is no longer bound: nothing is sent.
     Gone,
 }
@@ -97,8 +97,8 @@ impl<'a> Executor<'a> {
 impl Executor<'_> {
     /// Carries actions out: mappings first, because they may refuse, then the lines.
     ///
-    /// Bindings come before everything else. A code that a renamed record gives up in the same step still counts as taken;
-    /// the end of the walk or the next pass binds it.
+    /// Bindings come before everything else. A code that a renamed record gives up in the same step still counts as taken,
+    /// and is bound when the record is decided again, or by the next pass.
     pub(crate) async fn execute(
         &self,
         counts: &mut Counts,
@@ -126,7 +126,7 @@ impl Executor<'_> {
                 }
                 Effect::DecideAgain(what, record) => {
                     what.uncount(counts);
-                    executed.undecided.push(record);
+                    executed.refused.push(record);
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Executor<'_> {
         match self.store(update, bound).await? {
             Stored::Done => {}
             Stored::Gone => return Ok(None),
-            Stored::Undecided => {
+            Stored::Refused => {
                 let (what, record) = (update.what.clone(), update.record.clone());
                 return Ok(Some(Effect::DecideAgain(what, record)));
             }
@@ -356,7 +356,7 @@ impl Executor<'_> {
                     None => bound,
                 };
                 if update.unread && bound != Some(Bound::Done) {
-                    return Ok(Stored::Undecided);
+                    return Ok(Stored::Refused);
                 }
                 bound.map_or(Stored::Gone, |bound| stored(entity, code, bound))
             }

@@ -4,7 +4,7 @@
 //! id. What follows for the entity of a record that is gone, `change-events` decides from the code in Norce: its binding is
 //! marked, and a message is sent about it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use shared::{
     domain::{Code, EntityRef, ErpId, FieldGroups, PartyType, Resource},
@@ -100,13 +100,9 @@ pub(crate) async fn bindings_phase(
         meter: lookups.meter,
         deadline: lookups.deadline,
     };
-    let nothing = BTreeSet::new();
     while let Some(BindingsPlace { after }) = progress.checkpoint.bindings.clone() {
         let page = lookups.bound(after.as_deref()).await?;
         let kind = progress.run.kind;
-        let plan = progress.checkpoint.plan.as_ref();
-        // The pass has replaced them by now, and a plan has not.
-        let replaced = plan.map_or(&nothing, |plan| &plan.replaced);
         let asked: Vec<(EntityRef, Binding)> = page
             .bound
             .into_iter()
@@ -117,14 +113,17 @@ pub(crate) async fn bindings_phase(
                     && resolver.rules.settings.sync_kinds.has(of)
                     // It is known, and owed or settled.
                     && binding.gone_at.is_none()
-                    && !replaced.contains(&binding.erp_id)
             })
             .collect();
         let records: Vec<ErpId> = asked
             .iter()
             .map(|(_, binding)| binding.erp_id.clone())
             .collect();
-        let missing = check.missing(&records).await?;
+        let mut missing = check.missing(&records).await?;
+        if let Some(plan) = &progress.checkpoint.plan {
+            // A pass would have replaced them by now.
+            missing.retain(|record| !plan.replaced.contains(record));
+        }
         for resource in [Resource::Customer, Resource::Contact] {
             check_not_another_erp(resource, &records, &missing)?;
         }

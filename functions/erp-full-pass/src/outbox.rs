@@ -37,8 +37,8 @@ impl Outbox<'_> {
             let counts = &mut progress.run.counts;
             let executed = self.executor.execute(counts, &actions).await?;
             progress.sent_lines += executed.lines;
-            for record in executed.undecided {
-                progress.defer(record);
+            for record in executed.refused {
+                progress.refuse(record);
             }
         }
         Ok(())

@@ -62,6 +62,8 @@ pub(crate) struct Progress<'a> {
     pub(crate) lines: Vec<PlanLine>,
     /// Lines that were sent since the imports queue was last measured.
     pub(crate) sent_lines: u64,
+    /// Bindings that were refused in this invocation because the mappings had something else.
+    pub(crate) refused: usize,
     pub(crate) sink: &'a dyn Sink,
     clock: &'a dyn Clock,
 }
@@ -81,6 +83,7 @@ impl<'a> Progress<'a> {
             actions: Vec::new(),
             lines: Vec::new(),
             sent_lines: 0,
+            refused: 0,
             clock,
             sink,
         })
@@ -88,6 +91,9 @@ impl<'a> Progress<'a> {
 
     /// Takes a decision about a record.
     pub(crate) fn decided(&mut self, decision: Decision, record: Option<&ErpId>) {
+        if let Some(record) = record {
+            self.checkpoint.refused.remove(record);
+        }
         let owed = self.checkpoint.owed.as_mut();
         let was_owed = match (owed, record) {
             (Some(owed), Some(record)) => owed.remove(record),
@@ -107,8 +113,11 @@ impl<'a> Progress<'a> {
                 true
             }
             Decision::Defer => {
+                // It is seen again, at the end of the walk.
+                self.run.counts.seen -= 1;
                 if let Some(record) = record {
-                    self.defer(record.clone());
+                    let owed = self.checkpoint.owed.get_or_insert_default();
+                    owed.insert(record.clone());
                 }
                 return;
             }
@@ -125,10 +134,11 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Leaves a record to the end of the walk, which sees it again.
-    pub(crate) fn defer(&mut self, record: ErpId) {
+    /// Takes note of a record whose binding was refused. It is seen again.
+    pub(crate) fn refuse(&mut self, record: ErpId) {
+        self.refused += 1;
         self.run.counts.seen -= 1;
-        self.checkpoint.owed.get_or_insert_default().insert(record);
+        self.checkpoint.refused.insert(record);
     }
 
     /// Takes an action.

@@ -36,23 +36,8 @@ type Decided = Vec<(ErpId, Decision)>;
 /// What fits a record; or what is decided because nothing can.
 type Fit<'a> = Result<Hit<'a>, Box<Decision>>;
 
-/// What can be left to the end of the walk.
-#[derive(Clone, Copy)]
-pub(crate) struct EndOfWalk<'a> {
-    /// How many records that cannot be decided yet.
-    pub(crate) room: usize,
-    /// Whether there is room for all bindings that the mappings may refuse.
-    pub(crate) takes_refused: bool,
-    /// The records that are left to it already. What is owed of them is resolved as soon as they are bound.
-    pub(crate) owed: Option<&'a BTreeSet<ErpId>>,
-}
-
-impl EndOfWalk<'_> {
-    /// Whether a record can be bound before its mapping is read.
-    fn takes(&self, record: &ErpRecord) -> bool {
-        self.takes_refused && self.owed.is_none_or(|owed| !owed.contains(&record.id))
-    }
-}
+/// Whether a record may be bound without reading the mappings.
+type MayBeUnread<'a> = &'a (dyn Fn(&ErpId) -> bool + Sync);
 
 /// A record that fits entities of Norce, or none.
 struct Candidate<'a> {
@@ -63,12 +48,13 @@ struct Candidate<'a> {
 }
 
 impl Resolver<'_> {
-    /// Decides about records of one kind.
+    /// Decides about records of one kind. `room`: how many can be deferred to the end of the walk.
     pub(crate) async fn resolve(
         &self,
         kind: EntityKind,
         pending: Vec<PendingRecord>,
-        end: EndOfWalk<'_>,
+        room: usize,
+        may_be_unread: MayBeUnread<'_>,
     ) -> Result<Decided> {
         let (unknown, mut bound): (Vec<_>, Vec<_>) = pending
             .into_iter()
@@ -76,9 +62,9 @@ impl Resolver<'_> {
         let mut decided = Vec::with_capacity(unknown.len() + bound.len());
         if !unknown.is_empty() {
             let unknown = unknown.into_iter().map(|pending| pending.record).collect();
-            self.unknown(kind, unknown, end, &mut bound, &mut decided)
+            self.unknown(kind, unknown, may_be_unread, &mut bound, &mut decided)
                 .await?;
-            defer(&mut decided, end.room);
+            defer(&mut decided, room);
         }
         if !bound.is_empty() {
             self.bound(kind, bound, &mut decided).await?;
@@ -120,14 +106,14 @@ impl Resolver<'_> {
 
     /// Records that are not bound.
     ///
-    /// Where one entity of Norce has the code of a record, they are bound at once: the binding is written on condition that
-    /// the mappings have nothing else, so that to read them first would only double the reads of a first pass. What they
-    /// refuse is decided at the end of the walk. Everything else is decided from the mappings.
+    /// Where one entity of Norce has the code of a record, they are bound without reading the mappings: the binding is
+    /// written on condition that they have nothing else. Reading them first would be nine tenths of the reads of a first
+    /// pass. Everything else is decided from the mappings.
     async fn unknown(
         &self,
         kind: EntityKind,
         records: Vec<ErpRecord>,
-        end: EndOfWalk<'_>,
+        may_be_unread: MayBeUnread<'_>,
         bound: &mut Vec<PendingRecord>,
         decided: &mut Decided,
     ) -> Result {
@@ -139,24 +125,34 @@ impl Resolver<'_> {
         let found = self.lookups.in_norce(kind, &asked).await?;
         let hits = Hits::of(&found, self.rules.code_case);
         let (mut candidates, mut rest) = (Vec::new(), Vec::new());
+        let (mut seen, mut twice) = (HashSet::new(), HashSet::new());
         for (record, asked) in records.into_iter().zip(&asked) {
             match hits.of_record(&record, &asked.keys) {
-                Ok(hit @ Hit::Code(_)) if end.takes(&record) => candidates.push(Candidate {
-                    record,
-                    hit,
-                    is_unread: true,
-                }),
+                Ok(hit @ Hit::Code(found)) => {
+                    if !seen.insert(found.id) {
+                        twice.insert(found.id);
+                    }
+                    if may_be_unread(&record.id) {
+                        candidates.push(Candidate {
+                            record,
+                            hit,
+                            is_unread: true,
+                        });
+                    } else {
+                        rest.push((record, Ok(hit)));
+                    }
+                }
                 fit => rest.push((record, fit)),
             }
         }
         candidates.extend(self.read(kind, rest, bound, decided).await?);
-        let rest = self.candidates(kind, candidates, decided).await?;
+        let rest = self.candidates(kind, candidates, &twice, decided).await?;
         let candidates = self.read(kind, rest, bound, decided).await?;
-        self.candidates(kind, candidates, decided).await?;
+        self.candidates(kind, candidates, &twice, decided).await?;
         Ok(())
     }
 
-    /// Those of the records that the mappings know nothing of, and whose own they are not.
+    /// The candidates among the records, from what the mappings know of them. The others are decided, or bound.
     async fn read<'f>(
         &self,
         kind: EntityKind,
@@ -202,9 +198,10 @@ impl Resolver<'_> {
         &self,
         kind: EntityKind,
         candidates: Vec<Candidate<'f>>,
+        twice: &HashSet<NorceId>,
         decided: &mut Decided,
     ) -> Result<Vec<(ErpRecord, Fit<'f>)>> {
-        let facts = self.facts(kind, &candidates).await?;
+        let facts = self.facts(kind, &candidates, twice).await?;
         let mut rest = Vec::new();
         for candidate in candidates {
             let Candidate {
@@ -230,7 +227,12 @@ impl Resolver<'_> {
     }
 
     /// What candidates look like from the other side.
-    async fn facts(&self, kind: EntityKind, candidates: &[Candidate<'_>]) -> Result<Facts> {
+    async fn facts(
+        &self,
+        kind: EntityKind,
+        candidates: &[Candidate<'_>],
+        twice: &HashSet<NorceId>,
+    ) -> Result<Facts> {
         if candidates.is_empty() {
             return Ok(Facts::default());
         }
@@ -250,19 +252,11 @@ impl Resolver<'_> {
         let wanted: Vec<(ErpId, Code)> = wanted.collect();
         let code_holders = self.lookups.other_holders_of_codes(kind, &wanted).await?;
         let rivals = self.rivals(kind, candidates).await?;
-        let mut seen = HashSet::new();
-        let by_code = candidates
-            .iter()
-            .filter_map(|candidate| match &candidate.hit {
-                Hit::Code(found) => Some(found.id),
-                Hit::Keys(_) | Hit::Nobody => None,
-            });
-        let twice = by_code.filter(|id| !seen.insert(*id)).collect();
         Ok(Facts {
             mappings,
             gone,
             code_holders,
-            twice,
+            twice: twice.clone(),
             rivals,
         })
     }

@@ -158,27 +158,24 @@ impl Transport for Counting {
     }
 }
 
-/// A DynamoDB that accepts every write, takes a while for each request, and holds nothing but the item which says how many
-/// customers were forgotten. A pass begins it once.
+/// A DynamoDB that accepts every write, takes a while for each request, and holds nothing but the note that all forgotten
+/// customers are counted, which a pass makes once.
 struct Nothing {
     time: Duration,
-    forgets: Mutex<Option<Value>>,
+    counted: Mutex<Option<Value>>,
 }
 
 impl Nothing {
     fn answer(&self, request: &Value) -> Value {
-        let is_forgets = |item: &Value| {
-            let key = item["pk"]["S"].as_str();
-            key.is_some_and(|key| key.starts_with("forgets#"))
-        };
-        let mut forgets = self.forgets.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_forgets(&request["Item"]) {
-            *forgets = Some(request["Item"].clone());
+        let is_note = |item: &Value| item["pk"]["S"] == "forgets";
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_note(&request["Item"]) {
+            *counted = Some(request["Item"].clone());
         }
         let mut answer = json!({});
         for (table, read) in request["RequestItems"].as_object().into_iter().flatten() {
             let mut keys = read["Keys"].as_array().into_iter().flatten();
-            let item = forgets.as_ref().filter(|_| keys.any(is_forgets));
+            let item = counted.as_ref().filter(|_| keys.any(is_note));
             answer["Responses"][table] = item.cloned().into_iter().collect();
         }
         answer
@@ -193,7 +190,7 @@ impl Transport for Nothing {
         _: Duration,
     ) -> Result<http::Response<Bytes>, TransportError> {
         tokio::time::sleep(self.time).await;
-        // What the stand-in works is measured as well: it reads no other request.
+        // The stand-in's own work is measured too, so it parses small requests only.
         let body = Some(request.body()).filter(|body| body.len() < 1_024);
         let request = body.and_then(|body| serde_json::from_slice(body).ok());
         let answer = self.answer(&request.unwrap_or_default());
@@ -294,7 +291,7 @@ async fn pass(
                 let requests = requests.clone();
                 let inner = Arc::new(Nothing {
                     time: *time,
-                    forgets: Mutex::default(),
+                    counted: Mutex::default(),
                 });
                 let aws = aws_over(Arc::new(Counting { inner, requests }));
                 let key = fingerprints.clone();

@@ -721,12 +721,12 @@ async fn a_pass_that_is_killed_anywhere_ends_as_if_it_had_not_been() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pass_whose_bindings_are_refused_ends_the_same_wherever_it_is_killed() {
-    let counts = killed_anywhere(refused_bindings::many_changed_places, 60).await;
+    let counts = killed_anywhere(refused_bindings::many_refusals, 60).await;
     assert_eq!((counts.bound, counts.conflicts), (80, 40));
 }
 
-/// Kills passes over a register, each up to three times, and compares what they leave with an undisturbed pass, whose counts
-/// it returns.
+/// Kills passes over a register, each up to three times, and compares what they leave with what an undisturbed pass leaves,
+/// whose counts it returns.
 async fn killed_anywhere(register: impl AsyncFn(&Bundle), passes: usize) -> Counts {
     let undisturbed = Bundle::new(&Options::default());
     register(&undisturbed).await;

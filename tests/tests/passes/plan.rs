@@ -25,7 +25,7 @@ use crate::{
     in_erp,
     listing::many_cases_whose_listing_starts_over,
     many_cases, owed, person, person_in_erp,
-    refused_bindings::many_changed_places,
+    refused_bindings::many_refusals,
     writes,
 };
 
@@ -89,7 +89,7 @@ async fn p10_a_plan_writes_nothing_and_says_what_the_pass_then_does() {
 #[tokio::test(start_paused = true)]
 async fn p10_a_plan_says_what_becomes_of_bindings_that_the_mappings_refuse() {
     let bundle = Bundle::new(&Options::default());
-    many_changed_places(&bundle).await;
+    many_refusals(&bundle).await;
     says_what_the_pass_does(&bundle).await;
 }
 

@@ -36,7 +36,7 @@ enum Incident {
     },
     /// The function ends.
     CutOff { before: (&'static str, usize) },
-    /// The table is so large that its first page has none of its tombstones.
+    /// The first page of the table is empty, and there are others.
     EmptyPage,
 }
 
@@ -149,7 +149,8 @@ async fn assert_forgotten_alone(store: &DynamoDbMappings, answers: &[Bound], for
     }
 }
 
-/// Before each of the requests: for the count, which begins or has begun, for the tombstones, and the two transactions.
+/// Before each request: the reads of the count and of the tombstones, the note that everything is counted, and the two
+/// transactions.
 #[tokio::test]
 async fn p12_a_customer_that_is_forgotten_in_the_middle_of_many_bindings_is_not_bound() {
     let begins = [(READ, 0), (SCAN, 0), (PUT, 0), (WRITE, 0), (WRITE, 1)];
@@ -226,9 +227,9 @@ async fn p12_tombstones_of_an_earlier_version_are_found_where_nothing_was_counte
     }
 }
 
-/// The first page of the table does not show all of them.
+/// A page without items may be followed by others.
 #[tokio::test]
-async fn p12_tombstones_are_read_where_the_count_began_in_a_large_table() {
+async fn p12_tombstones_are_read_where_only_the_first_page_of_the_table_is_empty() {
     let (store, _, road) = stores(Some(Incident::EmptyPage)).await;
     store.forget(customer(2)).await.unwrap();
     road.remove_count().await;

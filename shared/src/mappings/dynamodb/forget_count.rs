@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::table::{DynamoDbMappings, is_tombstone};
+use super::table::DynamoDbMappings;
 use crate::{
     Consistency, StoreError,
     aws::dynamodb::{Expression, Item, Write, Written},
@@ -11,6 +11,8 @@ use crate::{
 
 pub(super) const COUNT: &str = "count";
 pub(super) const PENDING: &str = "pending";
+/// The key of the item that says whether everything that was ever forgotten in the table is counted.
+const COUNTED_KEY: &str = "forgets";
 const ALL_COUNTED: &str = "all_counted";
 
 /// How many entities of a scope had been forgotten, repeats included, read while no other one was being forgotten.
@@ -23,7 +25,7 @@ pub(in crate::mappings) struct Forgets {
 }
 
 impl Forgets {
-    /// The scope has no tombstones that would have to be read.
+    /// Whether the scope has no tombstones.
     pub(in crate::mappings) const fn is_none(self) -> bool {
         self.count == 0 && self.all_counted
     }
@@ -87,9 +89,13 @@ impl DynamoDbMappings {
         &self,
         scope: Scope,
     ) -> Result<Option<Forgets>, StoreError> {
-        let Some(item) = self.table.get(&forgets_key(scope)).await? else {
-            return self.begin_count(scope).await;
+        let key = forgets_key(scope);
+        let mut found = self.table.get_all(&[&key, COUNTED_KEY]).await?;
+        let all_counted = match found.get(COUNTED_KEY) {
+            Some(item) => matches!(item.get(ALL_COUNTED), Some(AttributeValue::Bool(true))),
+            None => self.begin_count().await?,
         };
+        let item = found.remove(&key).unwrap_or_default();
         if item.contains_key(PENDING) {
             tracing::info!(%scope, "a customer is being forgotten, or an earlier attempt was interrupted; mappings are written one by one until it completes");
             return Ok(None);
@@ -105,23 +111,18 @@ impl DynamoDbMappings {
         };
         Ok(Some(Forgets {
             count: count.ok_or_else(unreadable)?,
-            all_counted: matches!(item.get(ALL_COUNTED), Some(AttributeValue::Bool(true))),
+            all_counted,
         }))
     }
 
-    /// Begins the count of a scope. Earlier versions did not count, so that the first page of the table is searched for
-    /// tombstones: the table of a new stack has no other page before its first pass. Of a larger table the tombstones are
-    /// read for each binding, as before.
-    async fn begin_count(&self, scope: Scope) -> Result<Option<Forgets>, StoreError> {
+    /// Notes whether the count is complete, which it is if it begins in an empty table: version 0.2.0 and earlier left
+    /// tombstones that nobody counted.
+    async fn begin_count(&self) -> Result<bool, StoreError> {
         let (items, next) = self.table.scan_page(None, Consistency::Strong).await?;
-        let all_counted = next.is_none() && !items.iter().any(is_tombstone);
-        let item = Item::from([(ALL_COUNTED.to_owned(), AttributeValue::Bool(all_counted))]);
-        let begin = Write::put(forgets_key(scope), item).provided(Expression::nothing_there());
-        // Refused: another function came first, perhaps one that is forgetting a customer.
-        let has_begun = self.table.write_if([begin]).await?;
-        Ok(has_begun.then_some(Forgets {
-            count: 0,
-            all_counted,
-        }))
+        let is_empty = items.is_empty() && next.is_none();
+        let item = Item::from([(ALL_COUNTED.to_owned(), AttributeValue::Bool(is_empty))]);
+        let begin = Write::put(COUNTED_KEY, item).provided(Expression::nothing_there());
+        // Refused: another function was faster, and may have noted something else.
+        Ok(self.table.write_if([begin]).await? && is_empty)
     }
 }

@@ -13,13 +13,12 @@
 //! A function that reads `count` with nothing pending, and no tombstone after that, may bind on condition that `count` is
 //! unchanged. What was announced earlier has been settled, so that its tombstones are visible. What is announced later
 //! changes `count` before the binding, or finds the binding. A forget that is cut off stays pending until its message is
-//! delivered again, and bindings are made one by one meanwhile. Where `all_counted` says that there was no tombstone when
-//! the count began, a count of zero says that there is none to read.
+//! delivered again, and bindings are made one by one meanwhile. Where the count began in an empty table, zero means that there are no
+//! tombstones to read.
 //!
 //! Version 0.2.0 and earlier forget without an announcement. During the minutes of an update, such a function can forget a
-//! customer between a new function's read of its tombstones, or the beginning of the count, and its transaction. The
-//! mapping is then there beside the tombstone: whatever reads the mapping of the entity finds it forgotten, and forgetting
-//! it once more removes the mapping.
+//! customer between a new function's read of its tombstones and its transaction. The mapping is then there beside the
+//! tombstone: whatever reads the mapping of the entity finds it forgotten, and forgetting it once more removes the mapping.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 

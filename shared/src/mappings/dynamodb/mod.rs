@@ -7,7 +7,8 @@
 //! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the entry by ERP id, a [`RecordEntry`] |
 //! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::mappings::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
-//! | `forgets#client` | `count`, `pending` and `all_counted`: how many entities of a scope were forgotten, which are being forgotten, and whether there was no tombstone when the count began |
+//! | `forgets#client` | `count` and `pending`: how many entities of a scope were forgotten, and which are being forgotten |
+//! | `forgets` | `all_counted`: whether the counts are complete |
 
 mod entries;
 pub(super) mod forget_count;

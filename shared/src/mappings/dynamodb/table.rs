@@ -2,11 +2,9 @@
 
 use crate::{
     StoreError,
-    aws::dynamodb::{Database, Item, KEY, Table},
+    aws::dynamodb::{Database, Table},
     domain::{Code, EntityKind, EntityRef, ErpId, FingerprintKey, Scope},
 };
-
-const TOMBSTONE: &str = "forgotten#";
 
 /// Code mappings in a DynamoDB table.
 #[derive(Debug, Clone)]
@@ -51,13 +49,8 @@ impl DynamoDbMappings {
 
     fn tombstone(&self, of: &impl serde::Serialize) -> Result<String, StoreError> {
         let fingerprint = self.key.of(of).map_err(|error| self.table.error(error))?;
-        Ok(format!("{TOMBSTONE}{}", fingerprint.as_str()))
+        Ok(format!("forgotten#{}", fingerprint.as_str()))
     }
-}
-
-pub(super) fn is_tombstone(item: &Item) -> bool {
-    let key = item.get(KEY).and_then(|key| key.as_s().ok());
-    key.is_some_and(|key| key.starts_with(TOMBSTONE))
 }
 
 pub(super) fn entity_key(EntityRef { kind, scope, id }: EntityRef) -> String {
