@@ -219,7 +219,7 @@ impl UpdateKind {
         }
     }
 
-    /// Takes an update out of its group, because it was not made.
+    /// Takes back the count of an update that was not made.
     pub(crate) fn uncount(&self, counts: &mut Counts) {
         let group = self.counter(counts);
         *group = group.saturating_sub(1);

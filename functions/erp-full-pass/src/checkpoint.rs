@@ -176,7 +176,7 @@ impl Checkpoint {
         self.count_from_here(&run.counts);
     }
 
-    /// Has the phase begin with these counts.
+    /// Sets the counts from which the phase starts over.
     pub(crate) fn count_from_here(&mut self, counts: &Counts) {
         self.counts_before = counts.clone();
     }

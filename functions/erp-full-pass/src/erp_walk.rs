@@ -382,7 +382,8 @@ impl ErpWalk<'_> {
 fn may_be_unread(progress: &Progress<'_>, record: &ErpId) -> bool {
     let checkpoint = &progress.checkpoint;
     let owed = checkpoint.owed.as_ref();
-    // A plan makes no bindings that could be refused. Of a record that is owed, that is resolved as soon as it is bound.
+    // A plan makes no bindings that could be refused. What is owed for a record is resolved together with its binding, which
+    // must not be refused then.
     !progress.run.dry_run
         && matches!(checkpoint.phase, Phase::Records { .. })
         && progress.refused < MAX_REFUSED

@@ -134,7 +134,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Takes note of a record whose binding was refused. It is seen again.
+    /// Notes a record whose binding was refused. It is counted when it is decided again.
     pub(crate) fn refuse(&mut self, record: ErpId) {
         self.refused += 1;
         self.run.counts.seen -= 1;

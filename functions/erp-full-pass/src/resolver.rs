@@ -43,7 +43,7 @@ type MayBeUnread<'a> = &'a (dyn Fn(&ErpId) -> bool + Sync);
 struct Candidate<'a> {
     record: ErpRecord,
     hit: Hit<'a>,
-    /// Whether it is decided without a look at the mappings.
+    /// Whether it is decided without reading the mappings.
     is_unread: bool,
 }
 
@@ -152,7 +152,8 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// The candidates among the records, from what the mappings know of them. The others are decided, or bound.
+    /// Reads what the mappings know of records. Returns those that remain candidates; the others are decided, or turn out to
+    /// be bound.
     async fn read<'f>(
         &self,
         kind: EntityKind,
