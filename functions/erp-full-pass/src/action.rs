@@ -145,8 +145,8 @@ pub(crate) struct NorceUpdate {
     /// For a plan's line.
     #[serde(skip)]
     pub(crate) kept: Kept,
-    /// The binding was decided without reading the mappings. If they refuse it, the record is decided again. A version that
-    /// does not know this field records a conflict instead.
+    /// The binding was decided without reading the mappings. If they refuse it, the pass decides about the record again. A
+    /// version that does not know this field records a conflict instead.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) unread: bool,
 }

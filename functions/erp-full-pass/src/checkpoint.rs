@@ -19,8 +19,8 @@ use crate::{
 /// How often the ERP may lose the cursor of one listing, as it does when it is restarted, before the run is given up.
 const MAX_RESTARTS: u32 = 10;
 
-/// Replaced records that a plan remembers, of 90 to 160 bytes in its message of up to 1 MiB. It counts the others as gone,
-/// too.
+/// How many replaced records a plan remembers: each takes 90 to 160 bytes of a message of at most 1 MiB. Any others it also
+/// counts as gone.
 pub(crate) const MAX_REPLACED: usize = 2_000;
 
 /// What a run is walking over.
@@ -56,8 +56,8 @@ pub(crate) struct Checkpoint {
     /// Records that have to be looked up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pending: Vec<ErpId>,
-    /// Records whose bindings were refused, because the mappings had something else: they are decided again before the walk
-    /// goes on.
+    /// Records whose bindings were refused, because the mappings had something else. The pass decides about them again before
+    /// it goes on. A version that does not know this field leaves them to the next full pass.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) refused: BTreeSet<ErpId>,
     /// Records that were owed when the run began and that it has not met yet, and those that it defers.

@@ -33,8 +33,8 @@ const OWED_BATCH_SIZE: usize = 100;
 /// Owed records that a run remembers: about a quarter of what an item of DynamoDB holds.
 const MAX_OWED: usize = 1_500;
 
-/// Refused bindings in one invocation after which the mappings are read first: a refusal costs more than the reads that it
-/// would spare.
+/// After so many refused bindings in one invocation, the mappings are read first: a refusal costs more than the reads it was
+/// meant to save.
 const MAX_REFUSED: usize = 500;
 
 /// The walk over the ERP's records of one scope.
@@ -54,7 +54,7 @@ impl ErpWalk<'_> {
             progress.checkpoint.owed = Some(self.owed_records().await?);
         }
         loop {
-            // Those of the last page: companies are bound before their contacts are listed.
+            // What was refused on the last page: companies have to be bound before their contacts are listed.
             self.decide_refused(progress, &mut pending).await?;
             let phase = progress.checkpoint.phase;
             match phase {
@@ -192,9 +192,10 @@ impl ErpWalk<'_> {
         } else {
             // Nearly all records are unchanged, and this is what a pass costs. A stale entry does no harm: where it lacks
             // something (the record, its id, Norce's confirmation, the new code), the rules ask again by strongly
-            // consistent reads, or bind on condition that there is nothing else; what it leads to is written on condition
-            // that the record is still bound; and a record that changed back while its entry was written is read again,
-            // because the next delta pass overlaps.
+            // consistent reads, or bind on condition that nothing else is there (a record that was bound alike a moment ago
+            // counts as bound, and its fields are sent again); what it leads to is written on condition that the record is
+            // still bound; and a record that changed back while its entry was written is read again, because the next delta
+            // pass overlaps.
             Consistency::Eventual
         };
         let entries = self.resolver.lookups.entries(&ids, consistency).await?;
@@ -328,7 +329,7 @@ impl ErpWalk<'_> {
         Ok(records)
     }
 
-    /// Decides again about records whose bindings were refused, from what the mappings have.
+    /// Decides again about records whose bindings were refused, by what the mappings hold.
     async fn decide_refused(&self, progress: &mut Progress<'_>, pending: &mut Pending) -> Result {
         let lookups = &self.resolver.lookups;
         loop {
@@ -337,19 +338,19 @@ impl ErpWalk<'_> {
             if ids.is_empty() {
                 return Ok(());
             }
+            progress.check_time(pending, lookups.deadline).await?;
             let found = lookups.records(&ids, self.fields()).await?;
             self.compare(progress, found, pending).await?;
             self.resolve_pending(progress, pending, 1).await?;
-            // Also those that have gone from the ERP meanwhile.
+            // Including those that the ERP no longer has.
             for id in &ids {
                 progress.checkpoint.refused.remove(id);
             }
             if progress.checkpoint.cursor.is_none() {
-                // They were listed before this phase, which may start over.
+                // They were listed in the phase before, and are not listed again if this one starts over.
                 progress.checkpoint.count_from_here(&progress.run.counts);
             }
             progress.commit(pending).await?;
-            progress.check_time(pending, lookups.deadline).await?;
         }
     }
 
@@ -377,16 +378,16 @@ impl ErpWalk<'_> {
     }
 }
 
-/// Whether a record that Norce has by its code may be bound without reading the mappings, because it is decided again if they
-/// refuse it.
+/// Whether a record whose code Norce has may be bound without reading the mappings first. If they refuse, the pass decides
+/// about it again.
 fn may_be_unread(progress: &Progress<'_>, record: &ErpId) -> bool {
     let checkpoint = &progress.checkpoint;
     let owed = checkpoint.owed.as_ref();
-    // A plan makes no bindings that could be refused. What is owed for a record is resolved together with its binding, which
-    // must not be refused then.
+    // A plan makes no bindings that could be refused. Where something is owed for a record, the step that binds it also
+    // resolves that, so its binding must not be refused.
     !progress.run.dry_run
         && matches!(checkpoint.phase, Phase::Records { .. })
-        && progress.refused < MAX_REFUSED
+        && progress.refusals < MAX_REFUSED
         && !checkpoint.refused.contains(record)
         && owed.is_none_or(|owed| !owed.contains(record))
 }

@@ -57,7 +57,7 @@ enum Effect {
 pub(crate) struct Executed {
     /// How many lines were sent.
     pub(crate) lines: u64,
-    /// The records of bindings that were refused, and were decided without reading the mappings.
+    /// Records whose bindings were decided without reading the mappings, and were refused.
     pub(crate) refused: Vec<ErpId>,
 }
 
@@ -66,7 +66,7 @@ enum Stored {
     Done,
     /// Another change came first, with something else.
     Conflict(String),
-    /// The mappings, which were not read before, have something else.
+    /// The mappings, which were not read first, already hold something else.
     Refused,
     /// The entity or the record was forgotten meanwhile, or is no longer bound: nothing is sent.
     Gone,
@@ -97,8 +97,8 @@ impl<'a> Executor<'a> {
 impl Executor<'_> {
     /// Carries actions out: mappings first, because they may refuse, then the lines.
     ///
-    /// Bindings come before everything else. A code that a renamed record gives up in the same step still counts as taken,
-    /// and is bound when the record is decided again, or by the next pass.
+    /// Bindings come before everything else. A code that a renamed record gives up in the same step still counts as taken;
+    /// the record that has it now is bound when the pass decides about it again, or by the next pass.
     pub(crate) async fn execute(
         &self,
         counts: &mut Counts,

@@ -63,7 +63,7 @@ pub(crate) struct Progress<'a> {
     /// Lines that were sent since the imports queue was last measured.
     pub(crate) sent_lines: u64,
     /// Bindings that were refused in this invocation because the mappings had something else.
-    pub(crate) refused: usize,
+    pub(crate) refusals: usize,
     pub(crate) sink: &'a dyn Sink,
     clock: &'a dyn Clock,
 }
@@ -83,7 +83,7 @@ impl<'a> Progress<'a> {
             actions: Vec::new(),
             lines: Vec::new(),
             sent_lines: 0,
-            refused: 0,
+            refusals: 0,
             clock,
             sink,
         })
@@ -134,9 +134,9 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Notes a record whose binding was refused. It is counted when it is decided again.
+    /// Notes a record whose binding was refused. It is counted when the pass decides about it again.
     pub(crate) fn refuse(&mut self, record: ErpId) {
-        self.refused += 1;
+        self.refusals += 1;
         self.run.counts.seen -= 1;
         self.checkpoint.refused.insert(record);
     }

@@ -106,9 +106,9 @@ impl Resolver<'_> {
 
     /// Records that are not bound.
     ///
-    /// Where one entity of Norce has the code of a record, they are bound without reading the mappings: the binding is
-    /// written on condition that they have nothing else. Reading them first would be nine tenths of the reads of a first
-    /// pass. Everything else is decided from the mappings.
+    /// Where one entity of Norce has a record's code, the two are bound without reading the mappings, on condition that
+    /// nothing else is there. Reading them first would be nine tenths of the reads of a first pass. Everything else is decided
+    /// from the mappings.
     async fn unknown(
         &self,
         kind: EntityKind,
@@ -194,7 +194,7 @@ impl Resolver<'_> {
         Ok(candidates)
     }
 
-    /// Decides about candidates. Returns those whose mappings have to be read, because they are not simply bound.
+    /// Decides about candidates. Returns those whose mappings have to be read, because a plain binding is not the answer.
     async fn candidates<'f>(
         &self,
         kind: EntityKind,

@@ -1,5 +1,5 @@
 //! A pass binds an entity that has the code of a record without reading the mappings first. What the mappings refuse, it
-//! decides again before it goes on.
+//! decides about again before it goes on.
 
 use erp_full_pass::PassSettings;
 use serde_json::json;
@@ -25,7 +25,7 @@ use crate::{
 /// Customers that are bound by their codes.
 const CUSTOMERS: usize = 200;
 
-/// A register that was bound, and in which records of the ERP were made again and codes changed in Norce since.
+/// A register that was bound; since then, records were recreated in the ERP and codes changed in Norce.
 pub(crate) async fn many_refusals(bundle: &Bundle) {
     // Only the pass sees them.
     bundle
@@ -128,7 +128,7 @@ async fn a_record_that_takes_the_code_of_a_deleted_one_is_bound_in_the_same_pass
             gone,
             ..
         } = *ended(&run);
-        // The other one was made shortly before the pass.
+        // A delta pass lists the other one again as well: it was made shortly before the first pass.
         assert_eq!((seen, bound, conflicts, gone), (2, 1, 0, 0));
         assert_eq!(record_of(&bundle, id).await, new.id.to_string());
         assert_eq!(owed(&bundle).await, []);
@@ -192,7 +192,7 @@ async fn any_number_of_refused_bindings_is_decided_in_the_same_pass() {
     assert!((1_700..2_200).contains(&writes), "{writes}");
 }
 
-/// The company of a contact is bound before its contacts are listed, also where its first binding is refused.
+/// A company is bound before its contacts are listed, even where its binding is refused at first.
 #[tokio::test(start_paused = true)]
 async fn a_contact_does_not_wait_for_a_company_whose_binding_was_refused() {
     let bundle = Bundle::new(&Options {
@@ -226,30 +226,35 @@ async fn a_contact_does_not_wait_for_a_company_whose_binding_was_refused() {
     assert_eq!(owed(&bundle).await, []);
 }
 
-/// Refused bindings on the last page of customers are decided when the next listing has begun.
+/// What was refused on the last page of customers is decided when the next phase has begun, before its first page.
 #[tokio::test(start_paused = true)]
 async fn what_was_refused_is_counted_once_by_a_listing_that_starts_over() {
     let mut counts = Vec::new();
     for (forgets, forgets_in_contacts) in [(0, 0), (0, 3), (2, 0), (2, 3)] {
         let listing = Listing {
+            // So that some of the refused bindings are decided before the place is forgotten.
+            remembers: 4,
             forgets,
             forgets_in_contacts,
             ..Listing::default()
         };
-        let bundle = listing.bundle(70);
+        let bundle = listing.bundle(50);
         let organisation = organisation_in_erp(&bundle);
         for number in 0..100 {
             contact_in_erp(&bundle, &organisation, 1_000 + number);
         }
         many_refusals(&bundle).await;
-        counts.push(ended(&bundle.pass(PassMode::Full).await).clone());
+        let run = bundle.pass(PassMode::Full).await;
+        counts.push((forgets, ended(&run).clone()));
     }
-    let first = counts.remove(0);
+    let (_, first) = counts.remove(0);
     assert_eq!((first.bound, first.conflicts), (80, 40));
-    for mut again in counts {
-        // What was done before is unchanged when it is seen again.
-        assert!(again.unchanged >= first.unchanged);
-        again.unchanged = first.unchanged;
+    for (forgets, mut again) in counts {
+        if forgets > 0 {
+            // What was done before is unchanged when it is seen again.
+            assert!(again.unchanged > first.unchanged);
+            again.unchanged = first.unchanged;
+        }
         assert_eq!(again, first);
     }
 }
@@ -275,7 +280,7 @@ async fn p12_the_record_of_a_forgotten_customer_is_not_bound_by_its_code() {
     }
 }
 
-/// What a first pass over a register costs: an entry is looked for by the id of each record, and in the index of keys.
+/// What a first pass over a register costs: each record is looked up once by its id, and once in the index of keys.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_read_of_an_entity_that_has_the_code_of_a_record() {
     let bundle = quiet_bundle();

@@ -149,8 +149,8 @@ async fn assert_forgotten_alone(store: &DynamoDbMappings, answers: &[Bound], for
     }
 }
 
-/// Before each request: the reads of the count and of the tombstones, the note that everything is counted, and the two
-/// transactions.
+/// Before each request: the reads of the count and of the tombstones, the scan of the table, the note that everything is
+/// counted, and the two transactions.
 #[tokio::test]
 async fn p12_a_customer_that_is_forgotten_in_the_middle_of_many_bindings_is_not_bound() {
     let begins = [(READ, 0), (SCAN, 0), (PUT, 0), (WRITE, 0), (WRITE, 1)];
@@ -199,8 +199,8 @@ async fn p12_a_forget_that_is_cut_off_anywhere_is_seen_by_bindings_and_ends_when
 
 /// The cost of one customer in a pass is a thirty-third of a transaction. Tombstones are read as soon as there are any.
 #[tokio::test]
-async fn many_bindings_take_a_transaction_for_33_of_them_and_no_read_before_anybody_was_forgotten()
-{
+async fn many_bindings_take_a_transaction_for_33_of_them_and_no_tombstone_is_read_before_there_is_one()
+ {
     let (store, _, road) = stores(None).await;
     let bind = async |numbers: RangeInclusive<i64>| {
         let answers = store.bind_many(&bindings(numbers)).await.unwrap();

@@ -55,7 +55,7 @@ suite! {
     p3_a_taken_code_among_many_bindings_is_refused_alone,
     p2_an_entity_a_code_or_a_record_that_comes_twice_among_many_is_bound_once,
     p12_a_forgotten_entity_code_or_record_among_many_bindings_is_refused_alone,
-    p12_many_bindings_do_not_outrun_what_was_forgotten_since_the_last_ones,
+    p12_many_bindings_see_what_was_forgotten_since_the_last_batch,
     p12_forgetting_wins_against_many_bindings_at_the_same_time,
     p14_many_bindings_of_several_scopes_keep_apart,
     p14_registers_do_not_see_each_other,
@@ -914,7 +914,7 @@ async fn p12_a_forgotten_entity_code_or_record_among_many_bindings_is_refused_al
 }
 
 /// Nobody was forgotten when the first ones were bound; somebody was since.
-async fn p12_many_bindings_do_not_outrun_what_was_forgotten_since_the_last_ones(store: Store) {
+async fn p12_many_bindings_see_what_was_forgotten_since_the_last_batch(store: Store) {
     let of = |numbers: std::ops::RangeInclusive<i64>| -> Vec<NewBinding> {
         numbers
             .map(|number| new(number, &format!("C{number}")))

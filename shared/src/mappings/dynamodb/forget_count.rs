@@ -11,7 +11,7 @@ use crate::{
 
 pub(super) const COUNT: &str = "count";
 pub(super) const PENDING: &str = "pending";
-/// The key of the item that says whether everything that was ever forgotten in the table is counted.
+/// The key of the item that says whether every forget in this table has been counted.
 const COUNTED_KEY: &str = "forgets";
 const ALL_COUNTED: &str = "all_counted";
 
