@@ -26,6 +26,9 @@ pub(crate) enum Hit<'a> {
     Nobody,
 }
 
+/// What fits a record; or what is decided because nothing can.
+pub(crate) type Fit<'a> = Result<Hit<'a>, Box<Decision>>;
+
 impl Hit<'_> {
     pub(crate) fn ids(&self) -> impl Iterator<Item = NorceId> {
         let (code, keys) = match self {
@@ -64,12 +67,7 @@ impl<'a> Hits<'a> {
         hits
     }
 
-    /// What fits a record; or what is decided because nothing can.
-    pub(crate) fn of_record(
-        &self,
-        record: &ErpRecord,
-        keys: &[NaturalKey],
-    ) -> Result<Hit<'a>, Box<Decision>> {
+    pub(crate) fn of_record(&self, record: &ErpRecord, keys: &[NaturalKey]) -> Fit<'a> {
         let code = record.code.in_case(self.case);
         let with_code = self.by_code.get(&code).map_or(&[][..], Vec::as_slice);
         if with_code.iter().any(|found| found.forgotten) {

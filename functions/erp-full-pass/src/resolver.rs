@@ -17,7 +17,7 @@ use shared::{
 
 use crate::{
     action::{Action, Decision, UpdateKind},
-    candidates::{FORGOTTEN, Facts, Hit, Hits, Rival, Rivals, contradicts},
+    candidates::{FORGOTTEN, Facts, Fit, Hit, Hits, Rival, Rivals, contradicts},
     lookups::Lookups,
     pending::{LookupReason, PendingRecord},
     rules::{Organisation, Rules, code_of_another},
@@ -33,9 +33,6 @@ pub(crate) struct Resolver<'a> {
 
 /// Decisions, by the records that they are about.
 type Decided = Vec<(ErpId, Decision)>;
-/// What fits a record; or what is decided because nothing can.
-type Fit<'a> = Result<Hit<'a>, Box<Decision>>;
-
 /// Whether a record may be bound without reading the mappings.
 type MayBeUnread<'a> = &'a (dyn Fn(&ErpId) -> bool + Sync);
 
@@ -127,21 +124,18 @@ impl Resolver<'_> {
         let (mut candidates, mut rest) = (Vec::new(), Vec::new());
         let (mut seen, mut twice) = (HashSet::new(), HashSet::new());
         for (record, asked) in records.into_iter().zip(&asked) {
-            match hits.of_record(&record, &asked.keys) {
-                Ok(hit @ Hit::Code(found)) => {
-                    if !seen.insert(found.id) {
-                        twice.insert(found.id);
-                    }
-                    if may_be_unread(&record.id) {
-                        candidates.push(Candidate {
-                            record,
-                            hit,
-                            is_unread: true,
-                        });
-                    } else {
-                        rest.push((record, Ok(hit)));
-                    }
-                }
+            let fit = hits.of_record(&record, &asked.keys);
+            if let Ok(Hit::Code(found)) = &fit
+                && !seen.insert(found.id)
+            {
+                twice.insert(found.id);
+            }
+            match fit {
+                Ok(hit @ Hit::Code(_)) if may_be_unread(&record.id) => candidates.push(Candidate {
+                    record,
+                    hit,
+                    is_unread: true,
+                }),
                 fit => rest.push((record, fit)),
             }
         }

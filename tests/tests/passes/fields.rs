@@ -20,7 +20,7 @@ use tests::{
 };
 use uuid::Uuid;
 
-use crate::{DAY, ended, in_erp, owed, person, person_in_erp};
+use crate::{DAY, drop_events, ended, in_erp, owed, person, person_in_erp};
 
 fn inserting() -> PassSettings {
     PassSettings {
@@ -440,9 +440,7 @@ impl Priced {
             ..Options::default()
         });
         bundle.norce.add_code(CodeList::PriceLists, "VIP", 7);
-        bundle
-            .norce
-            .configure(|settings| settings.events.drop_chance = 1.0);
+        drop_events(&bundle);
         let id = bundle.norce.add_customer(person(1));
         let record = person_in_erp(&bundle, 1);
         bundle.pass(PassMode::Full).await;

@@ -66,6 +66,13 @@ async fn owed(bundle: &Bundle) -> Vec<(Reason, String)> {
     owed
 }
 
+/// From now on, only passes hear of what happens in Norce.
+fn drop_events(bundle: &Bundle) {
+    bundle
+        .norce
+        .configure(|settings| settings.events.drop_chance = 1.0);
+}
+
 fn writes(bundle: &Bundle) -> (usize, usize) {
     (bundle.norce.imports().len(), bundle.norce.jobs().len())
 }
@@ -499,9 +506,7 @@ async fn the_sweep_heals_dropped_events_and_finds_who_was_forgotten() {
     bundle.pass(PassMode::Sweep).await;
     tokio::time::sleep(DAY).await;
     // No event arrives about any of this.
-    bundle
-        .norce
-        .configure(|settings| settings.events.drop_chance = 1.0);
+    drop_events(&bundle);
     bundle.norce.change_customer(ids[0], |customer| {
         customer.row.phone_number = Some("08-99".to_owned());
     });
@@ -646,10 +651,7 @@ async fn two_passes_never_walk_over_one_register_at_the_same_time() {
 
 /// A register in which every rule has something to do.
 async fn many_cases(bundle: &Bundle) {
-    // Only the pass sees them.
-    bundle
-        .norce
-        .configure(|settings| settings.events.drop_chance = 1.0);
+    drop_events(bundle);
     for number in 0..700 {
         let properties = json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
             "email": format!("anna.{number}@example.com"),

@@ -11,7 +11,7 @@ use tests::{
     norce_simulator::{CodeList, NewCustomer, Poison, PoisonMode, PoisonRows},
 };
 
-use crate::{DAY, ended, owed, person, person_in_erp};
+use crate::{DAY, drop_events, ended, owed, person, person_in_erp};
 
 /// A bundle in which only the pass hears of what happens in Norce, and in which nothing of the ERP is read because it has
 /// changed.
@@ -20,9 +20,7 @@ fn quiet_bundle() -> Bundle {
         extended_erp: true,
         ..Options::default()
     });
-    bundle
-        .norce
-        .configure(|settings| settings.events.drop_chance = 1.0);
+    drop_events(&bundle);
     bundle
 }
 
