@@ -13,6 +13,7 @@ use aws_sdk_lambda::{
 use aws_types::SdkConfig;
 use serde::Deserialize;
 use serde_json::Value;
+use shared::aws::LazyClient;
 use thiserror::Error;
 
 /// An HTTP API gives up after 30 seconds (API Gateway quotas, "Maximum integration timeout"), and this function after 29, of
@@ -57,7 +58,7 @@ pub trait Operator: Send + Sync {
 
 /// The function on AWS.
 pub struct LambdaOperator {
-    client: Client,
+    client: LazyClient<Client>,
     function: String,
 }
 
@@ -104,21 +105,25 @@ impl From<Refused> for OperatorError {
 impl LambdaOperator {
     /// The function of this name.
     pub fn new(aws: &SdkConfig, function: impl Into<String>) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .read_timeout(LONGEST_WAIT)
-            .operation_attempt_timeout(LONGEST_WAIT)
-            .operation_timeout(LONGEST_WAIT)
-            .build();
-        let config = Builder::from(aws)
-            .timeout_config(timeouts)
-            // No retries: a request whose answer was lost may have been carried out.
-            .retry_config(RetryConfig::disabled())
-            .build();
         Self {
-            client: Client::from_conf(config),
+            client: LazyClient::new(aws, client),
             function: function.into(),
         }
     }
+}
+
+fn client(aws: &SdkConfig) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .read_timeout(LONGEST_WAIT)
+        .operation_attempt_timeout(LONGEST_WAIT)
+        .operation_timeout(LONGEST_WAIT)
+        .build();
+    let config = Builder::from(aws)
+        .timeout_config(timeouts)
+        // No retries: a request whose answer was lost may have been carried out.
+        .retry_config(RetryConfig::disabled())
+        .build();
+    Client::from_conf(config)
 }
 
 #[async_trait]

@@ -1,10 +1,12 @@
-//! What the stores and queues on AWS have in common: the SDK's set-up, a DynamoDB table, errors as text that is fit for a log,
-//! and pauses between attempts.
+//! What the stores and queues on AWS have in common: the SDK's set-up, clients, a DynamoDB table, errors as text that is fit
+//! for a log, and pauses between attempts.
 
 pub(crate) mod dynamodb;
+mod lazy_client;
 pub mod sdk;
 
 pub use dynamodb::Database;
+pub use lazy_client::LazyClient;
 
 use std::{error::Error, time::Duration};
 

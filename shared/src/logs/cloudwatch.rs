@@ -9,7 +9,7 @@ use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
 
 use super::{LogLine, LogPage, Logs, LogsError};
-use crate::aws::explain;
+use crate::aws::{LazyClient, explain};
 
 /// `FilterLogEvents` goes over the lines of hours before it answers, with up to 1 MB of them or with none and the place
 /// where the next call goes on (Amazon CloudWatch Logs API Reference, "FilterLogEvents"). On a busy log that takes
@@ -21,24 +21,27 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// A log group of CloudWatch Logs.
 #[derive(Debug, Clone)]
 pub struct CloudWatchLogs {
-    client: Client,
+    client: LazyClient<Client>,
     group: String,
 }
 
 impl CloudWatchLogs {
     /// A log group, by its name.
     pub fn new(config: &SdkConfig, group: impl Into<String>) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .read_timeout(ATTEMPT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
-        let config = Builder::from(config).timeout_config(timeouts).build();
         Self {
-            client: Client::from_conf(config),
+            client: LazyClient::new(config, client),
             group: group.into(),
         }
     }
+}
+
+fn client(config: &SdkConfig) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .read_timeout(ATTEMPT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    Client::from_conf(Builder::from(config).timeout_config(timeouts).build())
 }
 
 #[async_trait]

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     StoreError,
-    aws::{explain, pause},
+    aws::{LazyClient, explain, pause},
 };
 
 /// Maximum number of messages in one request to SQS.
@@ -37,13 +37,13 @@ const REASON: &str = "reason";
 /// The group of a dead letter that had none, on a FIFO queue.
 const NO_GROUP: &str = "no-group";
 
-/// SQS. The queues of a process share one: making a client slows the start.
+/// SQS. The queues of a process share one client.
 #[derive(Debug, Clone)]
-pub struct Sqs(Client);
+pub struct Sqs(LazyClient<Client>);
 
 impl From<&SdkConfig> for Sqs {
     fn from(config: &SdkConfig) -> Self {
-        Self(Client::new(config))
+        Self(LazyClient::new(config, Client::new))
     }
 }
 
@@ -61,7 +61,7 @@ fn whole_seconds(delay: Duration) -> i32 {
 /// The sending end of an SQS queue.
 #[derive(Debug, Clone)]
 pub struct SqsQueue<M> {
-    client: Client,
+    client: LazyClient<Client>,
     url: String,
     message: PhantomData<fn(M)>,
 }
@@ -210,7 +210,7 @@ fn attribute(
 /// The receiving end of an SQS queue, with its dead-letter queue.
 #[derive(Debug, Clone)]
 pub struct SqsInbox {
-    client: Client,
+    client: LazyClient<Client>,
     url: String,
     dead_letter_url: String,
 }
@@ -296,7 +296,7 @@ impl Inbox for SqsInbox {
 /// A dead-letter queue on SQS, with the queue that its messages come from.
 #[derive(Debug, Clone)]
 pub struct SqsDeadLetters {
-    client: Client,
+    client: LazyClient<Client>,
     url: String,
     source_url: String,
 }

@@ -4,25 +4,32 @@ use aws_types::SdkConfig;
 use bytes::Bytes;
 
 use super::{LONGEST_READ, Reports, failed, too_long};
-use crate::{StoreError, aws::explain};
+use crate::{
+    StoreError,
+    aws::{LazyClient, explain},
+};
 
 /// Reports in an S3 bucket.
 #[derive(Debug, Clone)]
 pub struct S3Reports {
-    client: Client,
+    client: LazyClient<Client>,
     bucket: String,
 }
 
 impl S3Reports {
     /// The reports in a bucket.
     pub fn new(config: &SdkConfig, bucket: impl Into<String>) -> Self {
-        // The bucket's name in the path: a local AWS has no host for every bucket.
-        let settings = Builder::from(config).force_path_style(true).build();
         Self {
-            client: Client::from_conf(settings),
+            client: LazyClient::new(config, client),
             bucket: bucket.into(),
         }
     }
+}
+
+fn client(config: &SdkConfig) -> Client {
+    // The bucket's name in the path: a local AWS has no host for every bucket.
+    let settings = Builder::from(config).force_path_style(true).build();
+    Client::from_conf(settings)
 }
 
 #[async_trait]

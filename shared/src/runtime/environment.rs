@@ -79,11 +79,11 @@ impl<'a> Environment<'a> {
         T: FromStr,
         T::Err: fmt::Display,
     {
-        if self.text(name).is_none() {
+        let Some(text) = self.text(name) else {
             self.fault(name, "is not set");
             return None;
-        }
-        self.optional(name)
+        };
+        self.parsed(name, &text)
     }
 
     /// Reads an optional variable. An empty one counts as missing.
@@ -92,13 +92,8 @@ impl<'a> Environment<'a> {
         T: FromStr,
         T::Err: fmt::Display,
     {
-        match self.text(name)?.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fault(name, error);
-                None
-            }
-        }
+        let text = self.text(name)?;
+        self.parsed(name, &text)
     }
 
     /// Reads an optional text, for which empty is a value.
@@ -112,11 +107,20 @@ impl<'a> Environment<'a> {
         T: FromStr,
         T::Err: fmt::Display,
     {
-        if self.text(name).is_none() {
-            Some(default)
-        } else {
-            self.optional(name)
+        match self.text(name) {
+            Some(text) => self.parsed(name, &text),
+            None => Some(default),
         }
+    }
+
+    fn parsed<T>(&mut self, name: &str, text: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        text.parse()
+            .inspect_err(|error| self.fault(name, error))
+            .ok()
     }
 
     /// Reads a whole configuration.

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
+use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext};
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use super::configuration::ResourceNames;
-use crate::http::{CaBundle, CaBundleError};
+use crate::{
+    aws::LazyClient,
+    http::{CaBundle, CaBundleError},
+};
 
 /// Why a secret cannot be used.
 #[derive(Debug, Error)]
@@ -176,10 +179,12 @@ pub trait SecretStore: Send + Sync {
     async fn current(&self, arn: &str) -> Result<SecretValue, SecretError>;
 }
 
+struct SecretsManager(LazyClient<Client>);
+
 #[async_trait]
-impl SecretStore for aws_sdk_secretsmanager::Client {
+impl SecretStore for SecretsManager {
     async fn current(&self, arn: &str) -> Result<SecretValue, SecretError> {
-        let value = self.get_secret_value().secret_id(arn).send().await;
+        let value = self.0.get_secret_value().secret_id(arn).send().await;
         let value = value.map_err(|error| SecretError::Unavailable {
             arn: arn.to_owned(),
             reason: DisplayErrorContext(error).to_string(),
@@ -198,7 +203,7 @@ pub struct Secrets(Arc<dyn SecretStore>);
 impl Secrets {
     /// The secrets of Secrets Manager.
     pub fn new(aws: &SdkConfig) -> Self {
-        Self::of(aws_sdk_secretsmanager::Client::new(aws))
+        Self::of(SecretsManager(LazyClient::new(aws, Client::new)))
     }
 
     /// The secrets of a store.

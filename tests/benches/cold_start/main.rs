@@ -80,7 +80,7 @@ fn main() {
 fn beside() -> Option<PathBuf> {
     let mut arguments = std::env::args().skip_while(|argument| argument != "--beside");
     arguments.next()?;
-    Some(arguments.next().expect("--beside needs a directory").into())
+    Some(measurement::beside(arguments.next()))
 }
 
 async fn started(binary: &Path, environment: &[(String, String)]) -> FunctionProcess {

@@ -11,9 +11,10 @@
     reason = "what cannot be set up is to fail loudly"
 )]
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
+use sandbox_tools::workspace;
 use serde::Serialize;
 use tests::lambda::payloads;
 pub(crate) use tests::lambda::payloads::event_post;
@@ -67,6 +68,18 @@ pub(crate) fn ratio(time: Duration, first: Duration) -> f64 {
 /// How many fit into a second.
 pub(crate) fn per_second(time: Duration) -> String {
     format!("{:.0}/s", 1.0 / time.as_secs_f64())
+}
+
+/// The directory of another version's functions, from the argument after `--beside`. A relative one starts at the project's root,
+/// because Cargo runs a benchmark in the directory of its package.
+pub(crate) fn beside(directory: Option<String>) -> PathBuf {
+    let directory = workspace().join(directory.expect("--beside needs a directory"));
+    assert!(
+        directory.is_dir(),
+        "--beside: there is no directory {}",
+        directory.display()
+    );
+    directory
 }
 
 /// The processor, how many of it there are, and how busy they are.

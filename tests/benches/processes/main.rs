@@ -62,8 +62,7 @@ impl Choice {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--beside" => {
-                    let directory = arguments.next().expect("--beside needs a directory");
-                    choice.beside = Some(directory.into());
+                    choice.beside = Some(measurement::beside(arguments.next()));
                 }
                 "--rounds" => {
                     let rounds = arguments.next().and_then(|number| number.parse().ok());
@@ -135,11 +134,13 @@ fn main() {
 /// The functions that are measured, or send what others begin with.
 fn functions(choice: &Choice) -> Vec<&'static str> {
     let mut all = BTreeSet::from(["change-events", "submit-imports"]);
-    all.extend(choice.flows().map(|flow| flow.function));
-    all.extend(choice.flows().filter_map(|flow| flow.calls_alone));
+    let mut flows: Vec<_> = choice.flows().collect();
     if choice.part(STARTS) {
-        all.extend([starts::EMPTY, "receive-events"]);
+        all.insert(starts::EMPTY);
+        flows.extend(starts::flows());
     }
+    all.extend(flows.iter().map(|flow| flow.function));
+    all.extend(flows.iter().filter_map(|flow| flow.calls_alone));
     all.into_iter().collect()
 }
 

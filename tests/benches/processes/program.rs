@@ -34,6 +34,8 @@ pub(crate) struct Program {
     mappings: Option<String>,
     /// Whether it speaks to the stand-ins over TLS.
     tls: bool,
+    /// Whether the names of the stack's resources are in a secret.
+    names_in_secret: bool,
 }
 
 impl Program {
@@ -45,6 +47,17 @@ impl Program {
             directory: workspace(),
             mappings: None,
             tls: false,
+            names_in_secret: false,
+        }
+    }
+
+    /// The same with the names of the stack's resources in a secret, as the template deploys all functions but `receive-events`
+    /// and the console.
+    pub(crate) fn with_names_in_secret(&self) -> Self {
+        Self {
+            name: format!("{}, deployed", self.name),
+            names_in_secret: true,
+            ..self.clone()
         }
     }
 
@@ -104,6 +117,9 @@ impl Program {
             if let Some(tls) = tls {
                 tls.set_trust(&mut variables);
             }
+        }
+        if self.names_in_secret {
+            stage.move_names_to_secret(&mut variables);
         }
         let mut command = Command::new(&self.command[0]);
         command
@@ -175,6 +191,7 @@ impl Language {
             directory: self.directory.clone(),
             mappings: Some(format!("{}-{twin}-mappings", self.name)),
             tls: false,
+            names_in_secret: false,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Stand-ins on loopback for everything that the functions call: AWS, Norce and Business Central, with and without TLS.
 
+use std::{collections::BTreeMap, mem};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
+use shared::runtime::configuration::RESOURCE_NAMES_SECRET_ARN;
 use tests::{
     business_central_simulator,
     lambda::{
@@ -22,6 +25,11 @@ const NORCE_SECRET: &str = "norce-client-secret";
 const SESSION_TOKEN_BYTES: usize = 1_000;
 /// The default of the parameter `ImportBatchSize`.
 const IMPORT_BATCH_SIZE: &str = "500";
+
+/// The secret with the names of the stack's resources.
+const NAMES_SECRET: &str = "names";
+/// How the variables end that the template has in this secret.
+const NAMES: [&str; 4] = ["_QUEUE_URL", "_TABLE", "_BUCKET", "_LOG_GROUP"];
 
 /// Everything that the functions speak to, and the variables that lead there.
 pub(crate) struct Stage {
@@ -93,6 +101,18 @@ impl Stage {
             environment::set(&mut variables, name, value);
         }
         variables
+    }
+
+    /// Moves the names of the stack's resources from the variables to a secret, as the template has them.
+    pub(crate) fn move_names_to_secret(&self, variables: &mut Variables) {
+        let is_name = |name: &str| NAMES.iter().any(|ending| name.ends_with(ending));
+        let (names, others) = mem::take(variables)
+            .into_iter()
+            .partition(|(name, _)| is_name(name));
+        let names: BTreeMap<String, String> = Variables::into_iter(names).collect();
+        self.aws.set_secret(NAMES_SECRET, json!(names).to_string());
+        *variables = others;
+        environment::set(variables, RESOURCE_NAMES_SECRET_ARN, NAMES_SECRET);
     }
 
     /// Adds customers to Norce. Their numbers go on from those that are there.

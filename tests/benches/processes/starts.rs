@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Choice,
-    flow::FLOWS,
+    flow::{FLOWS, Flow},
     measurement::{median, megabytes, millis, ratio},
     program::{Language, Program, built},
     programs, started,
@@ -14,17 +14,26 @@ use super::{
 pub(crate) const EMPTY: &str = "empty-function";
 /// Starts of each program. They take turns, so that other load on the machine affects all alike.
 const STARTS: usize = 21;
-/// The flows whose programs are started: the first of each function that has twins.
+/// The words of the flows whose programs are started: the first of each function that has twins.
 const WITH_TWINS: [&str; 2] = ["receive", "echo"];
+
+/// The flows whose programs are started.
+pub(crate) fn flows() -> impl Iterator<Item = &'static Flow> {
+    let first = |word: &&str| FLOWS.iter().find(|flow| flow.word == *word);
+    WITH_TWINS.iter().filter_map(first)
+}
 
 /// Measures and prints.
 pub(crate) async fn measure(languages: &[Language], choice: &Choice) {
-    // A function calls no remote before the first event.
+    // Before the first event a function calls at most Secrets Manager, which is measured without TLS.
     let stage = choice.stage(false).await;
     let mut all = vec![(EMPTY.to_owned(), Program::ours(EMPTY, &built(), EMPTY))];
-    let first = |word: &&str| FLOWS.iter().find(|flow| flow.word == *word);
-    for flow in WITH_TWINS.iter().filter_map(first) {
-        let programs = programs(flow, languages, choice, &stage);
+    for flow in flows() {
+        let mut programs = programs(flow, languages, choice, &stage);
+        // `receive-events` finds all names in its variables.
+        if flow.function != "receive-events" {
+            programs.insert(1, programs[0].with_names_in_secret());
+        }
         all.extend(programs.into_iter().map(|program| {
             let name = format!("{}, {}", flow.function, program.name);
             (name, program)

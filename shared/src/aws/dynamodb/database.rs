@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Consistency,
-    aws::{explain, pause},
+    aws::{LazyClient, explain, pause},
     gather::Gather,
 };
 
@@ -31,14 +31,14 @@ type Items = Result<HashMap<ItemKey, Item>, String>;
 /// DynamoDB. The stores of a process share one, so that their concurrent reads become one request.
 #[derive(Clone)]
 pub struct Database {
-    pub(super) client: Client,
+    pub(super) client: LazyClient<Client>,
     pub(super) reads: Gather<(), ItemKey, Item, String>,
 }
 
 impl Database {
     /// DynamoDB with a configuration of the SDK.
     pub fn new(config: &SdkConfig) -> Self {
-        let client = Client::new(config);
+        let client = LazyClient::new(config, Client::new);
         let reader = client.clone();
         let read = move |(), keys| read_each(reader.clone(), keys);
         // A table that may not be read, or that throttles, fails all keys.
@@ -60,7 +60,7 @@ impl fmt::Debug for Database {
 }
 
 /// Reads items of any tables, strongly consistently and by as few requests as possible.
-async fn read_each(client: Client, keys: Vec<ItemKey>) -> Items {
+async fn read_each(client: LazyClient<Client>, keys: Vec<ItemKey>) -> Items {
     let requests: Vec<_> = keys
         .chunks(READ_BATCH_SIZE)
         .map(|keys| read_any(&client, keys))
