@@ -133,7 +133,13 @@ impl<'a> RecordFinder<'a> {
             .into_iter()
             .filter(|id| id.resource == kind.resource() && !found.contains_key(id))
             .collect();
-        for record in self.verified(&ids, keys, deadline).await? {
+        let verified = self.verified(&ids, keys, deadline).await?;
+        if let Some(unread) = verified.unusable.first() {
+            not_yet = Some(format!(
+                "it cannot be told yet whether a record of the ERP is the same, because that one cannot be read: {unread}; once it can be read, this is tried again"
+            ));
+        }
+        for record in verified.records {
             if found.len() < MAX_FOUND
                 && self.is_of(&record, kind, deadline).await?
                 // A listing may leave fields out that the caller compares.
@@ -189,11 +195,17 @@ impl<'a> RecordFinder<'a> {
             .filter(|id| !holders.iter().any(|(_, holder)| holder == id))
             .filter(|id| !read.iter().any(|record| record.id == *id))
             .collect();
-        for record in self.verified(&others, keys, deadline).await? {
+        let verified = self.verified(&others, keys, deadline).await?;
+        for record in &verified.records {
             if record.entity_kind() == kind {
-                holders.extend(held(&record));
+                holders.extend(held(record));
             }
         }
+        // Those that cannot be read are taken to hold what they are listed under.
+        let unread = verified.unusable.iter().filter_map(|it| it.id.as_ref());
+        let unread: BTreeSet<&ErpId> = unread.collect();
+        let still_listed = listed.iter().filter(|(_, id)| unread.contains(id));
+        holders.extend(still_listed.cloned());
         Ok(KeyHolders {
             holders: holders.into_iter().collect(),
             crowded,
@@ -271,18 +283,19 @@ impl<'a> RecordFinder<'a> {
         Ok((holders, crowded))
     }
 
-    /// Those of the records that still hold one of the keys. The entries of the others are corrected.
+    /// Those of the records that still hold one of the keys, and those that cannot be read now. The entries of the others are
+    /// corrected.
     async fn verified(
         &self,
         ids: &[ErpId],
         keys: &[NaturalKey],
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, FinderError> {
+    ) -> Result<RecordPage, FinderError> {
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(RecordPage::default());
         }
         let read = self.erp.get_many(ids, FieldGroups::NONE, deadline).await?;
-        let there: BTreeSet<&ErpId> = read.iter().map(|record| &record.id).collect();
+        let there: BTreeSet<&ErpId> = read.ids().collect();
         let none = RecordKeys::new([], self.fingerprints).map_err(unreadable)?;
         let mut corrected: Vec<(ErpId, RecordKeys)> = ids
             .iter()
@@ -290,7 +303,7 @@ impl<'a> RecordFinder<'a> {
             .map(|id| (id.clone(), none.clone()))
             .collect();
         let mut holding = Vec::new();
-        for record in read {
+        for record in read.records {
             let held = RecordKeys::of(&record);
             if keys.iter().any(|key| held.contains(key)) {
                 holding.push(record);
@@ -299,7 +312,10 @@ impl<'a> RecordFinder<'a> {
             }
         }
         write(self.index, self.scope, corrected).await?;
-        Ok(holding)
+        Ok(RecordPage {
+            records: holding,
+            ..read
+        })
     }
 
     /// Whether a record is of this kind; a contact, of this organisation.

@@ -25,3 +25,4 @@ pub mod seeds;
 pub mod sentences;
 pub mod template;
 pub mod tryton;
+pub mod unreadable;

@@ -153,12 +153,13 @@ impl ErpLayer for Delivering {
         ids: &[ErpId],
         fields: FieldGroups,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        let records = self.inner.get_many(ids, fields, deadline).await?;
-        Ok(records
-            .into_iter()
-            .map(|record| self.whole(record))
-            .collect())
+    ) -> Result<RecordPage, ErpError> {
+        let page = self.inner.get_many(ids, fields, deadline).await?;
+        let records = page.records.into_iter();
+        Ok(RecordPage {
+            records: records.map(|record| self.whole(record)).collect(),
+            ..page
+        })
     }
 }
 

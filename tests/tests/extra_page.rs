@@ -162,7 +162,7 @@ async fn e2_every_read_has_the_fields_of_the_own_page_and_the_version_of_the_sta
         got.clone(),
         by_code.await.unwrap().remove(0),
         by_key.unwrap().remove(0),
-        many.await.unwrap().remove(0),
+        many.await.unwrap().records.remove(0),
     ] {
         assert_eq!(record.fields.organisation_number, number);
         assert_eq!(record.version, there.etag);

@@ -7,7 +7,7 @@
     reason = "a helper that fails must fail its test"
 )]
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -23,8 +23,10 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, SOON, company, customer},
     business_central_simulator::{CompanySettings, CustomerRecord, Entity, Fault, TaxNumberFilter},
+    in_process::InProcess,
     norce_simulator::{Blank, NewAddress, NewCompany},
     samples::{order_of, order_of_company, person},
+    unreadable::Unreadable,
 };
 use uuid::Uuid;
 
@@ -557,4 +559,31 @@ async fn up_to_the_contacts(bundle: &Bundle) -> Uuid {
     let listed = listed(bundle, vat("GB10000000")).await;
     assert_eq!(listed.len(), 1, "the customers were read");
     run
+}
+
+/// The company is in the index, and cannot be read when it orders.
+#[tokio::test(start_paused = true)]
+async fn p2_a_listed_record_that_cannot_be_read_is_not_taken_for_gone() {
+    let unreadable = Unreadable::default();
+    let bundle = Bundle::with_transport(&Options::default(), |simulator| {
+        unreadable.around(Arc::new(InProcess::new(simulator)))
+    });
+    bundle
+        .erp
+        .configure(|erp| erp.tax_number_filter = TaxNumberFilter::Ignored);
+    let record = company_in_erp(&bundle, SPELLINGS[0]);
+    pass_over(&bundle, PassMode::Full, None).await;
+    unreadable.spoil(record.id);
+    let id = company_orders(&bundle);
+    bundle.run_for(HOUR).await;
+    assert_eq!(companies(&bundle), 1);
+    let still_owed = owed(&bundle).await;
+    assert_eq!(still_owed.len(), 1, "{still_owed:?}");
+    assert!(still_owed[0].1.contains("cannot be read"), "{still_owed:?}");
+    unreadable.mend(record.id);
+    bundle.run_for(HOUR).await;
+    pass_over(&bundle, PassMode::Delta, None).await;
+    bundle.run_until_quiet().await;
+    assert_eq!(companies(&bundle), 1);
+    assert_eq!(bound_to(&bundle, id).await, Some(record.id.to_string()));
 }

@@ -6,7 +6,7 @@ use futures_util::future::join;
 use shared::{
     Consistency,
     domain::{EntityRef, ErpId, FieldGroup, FieldGroups, Resource},
-    erp::{ErpRecord, Listing, RecordPage},
+    erp::{ErpRecord, Listing, RecordPage, UnusableRecord},
     mappings::{Mapping, RecordEntry},
     norce::LOOKUP_BATCH_SIZE,
     owed::{Earliest, Owed, OwedRecords, Reason, Stage, Subject, fold},
@@ -161,14 +161,21 @@ impl ErpWalk<'_> {
         page: RecordPage,
         pending: &mut Pending,
     ) -> Result {
-        for unusable in page.unusable {
-            progress.run.counts.seen += 1;
-            let decision = rules::unusable(progress.run.kind, unusable);
-            progress.decided(decision, None);
-        }
-        self.compare(progress, page.records, pending).await?;
+        self.compare_page(progress, page, pending).await?;
         self.resolve_pending(progress, pending, LOOKUP_BATCH_SIZE)
             .await
+    }
+
+    /// Passes over what cannot be used, and compares the others.
+    async fn compare_page(
+        &self,
+        progress: &mut Progress<'_>,
+        page: RecordPage,
+        pending: &mut Pending,
+    ) -> Result {
+        progress.run.counts.seen += page.unusable.len() as u64;
+        pass_over(progress, page.unusable);
+        self.compare(progress, page.records, pending).await
     }
 
     /// Compares records with their mappings, and gathers those whose mappings do not tell enough.
@@ -259,10 +266,12 @@ impl ErpWalk<'_> {
             return Ok(pending);
         }
         let lookups = &self.resolver.lookups;
-        let records = lookups.records(&ids, self.fields()).await?;
-        for _ in records.len()..ids.len() {
+        let page = lookups.records(&ids, self.fields()).await?;
+        for _ in page.ids().count()..ids.len() {
             progress.decided(rules::gone(progress.run.kind), None);
         }
+        pass_over(progress, page.unusable);
+        let records = page.records;
         let found: Vec<ErpId> = records.iter().map(|record| record.id.clone()).collect();
         // Some of them may have been bound since, by the invocation before.
         let entries = lookups.entries(&found, Consistency::Strong).await?;
@@ -339,8 +348,8 @@ impl ErpWalk<'_> {
                 return Ok(());
             }
             progress.check_time(pending, lookups.deadline).await?;
-            let found = lookups.records(&ids, self.fields()).await?;
-            self.compare(progress, found, pending).await?;
+            let page = lookups.records(&ids, self.fields()).await?;
+            self.compare_page(progress, page, pending).await?;
             self.resolve_pending(progress, pending, 1).await?;
             // Including those that the ERP no longer has.
             for id in &ids {
@@ -362,19 +371,29 @@ impl ErpWalk<'_> {
         let owed = progress.checkpoint.owed.clone().unwrap_or_default();
         let owed: Vec<ErpId> = owed.into_iter().collect();
         for ids in owed.chunks(OWED_BATCH_SIZE) {
-            let mut found = lookups.records(ids, self.fields()).await?;
-            let there: HashSet<&ErpId> = found.iter().map(|record| &record.id).collect();
+            let mut page = lookups.records(ids, self.fields()).await?;
+            // What cannot be read stays owed.
+            let there: HashSet<&ErpId> = page.ids().collect();
             for gone in ids.iter().filter(|id| !there.contains(id)) {
                 progress.resolve_gone(gone);
             }
             let kind = progress.run.kind;
-            found.retain(|record| kind.is_none_or(|kind| kind == record.entity_kind()));
-            self.compare(progress, found, pending).await?;
+            page.records
+                .retain(|record| kind.is_none_or(|kind| kind == record.entity_kind()));
+            self.compare(progress, page.records, pending).await?;
             self.resolve_pending(progress, pending, 1).await?;
             progress.commit(pending).await?;
             progress.check_time(pending, lookups.deadline).await?;
         }
         Ok(())
+    }
+}
+
+/// Skips records that cannot be used, and notes those that are owed.
+fn pass_over(progress: &mut Progress<'_>, unusable: Vec<UnusableRecord>) {
+    for record in unusable {
+        let decision = rules::unusable(progress.run.kind, record);
+        progress.decided(decision, None);
     }
 }
 

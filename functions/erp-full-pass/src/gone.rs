@@ -4,89 +4,26 @@
 //! id. What follows for the entity of a record that is gone, `change-events` decides from the code in Norce: its binding is
 //! marked, and a message is sent about it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use shared::{
-    domain::{Code, EntityRef, ErpId, FieldGroups, PartyType, Resource},
-    erp::{Erp, ErpError},
-    http::Deadline,
+    domain::{Code, EntityRef, ErpId, PartyType, Resource},
     mappings::Binding,
 };
 
 use crate::{
     action::{Action, GoneRecord},
     checkpoint::BindingsPlace,
-    meter::Meter,
     pending::Pending,
     progress::Progress,
     resolver::Resolver,
     stop_reason::{Result, StopReason},
 };
 
-/// Records that the ERP is asked for in one call, which an adapter splits into as many requests as it needs.
-const RECORDS_BATCH_SIZE: usize = 400;
-
 /// So many bound records are not all deleted between two passes.
 const FEWEST_OF_ANOTHER_ERP: usize = 10;
 /// Missing records that are asked for one by one between two checkpoints: what a cut-off invocation asks for again.
 const RECORDS_BETWEEN_CHECKPOINTS: usize = 50;
-
-/// Asks the ERP whether records still exist.
-#[derive(Clone, Copy)]
-pub(crate) struct RecordCheck<'a> {
-    pub(crate) erp: &'a dyn Erp,
-    pub(crate) meter: &'a Meter,
-    pub(crate) deadline: Deadline,
-}
-
-impl RecordCheck<'_> {
-    /// Those of the records that the ERP does not have.
-    pub(crate) async fn gone(&self, records: &[ErpId]) -> Result<Vec<ErpId>> {
-        let missing = self.missing(records).await?;
-        self.confirmed(&missing).await
-    }
-
-    /// Those of the records that are missing in the answer about many of them: gone, or merely unusable.
-    async fn missing(&self, records: &[ErpId]) -> Result<Vec<ErpId>> {
-        let mut missing = Vec::new();
-        for ids in records.chunks(RECORDS_BATCH_SIZE) {
-            let found = self.erp.get_many(ids, FieldGroups::NONE, self.deadline);
-            let found = match self.meter.erp_call(found).await {
-                Ok(found) => found,
-                // One of them stands in the way, and each is asked for by its id.
-                Err(ErpError::Refused { .. } | ErpError::Unreadable(_)) => Vec::new(),
-                Err(error) => return Err(error.into()),
-            };
-            let there: HashSet<&ErpId> = found.iter().map(|record| &record.id).collect();
-            missing.extend(ids.iter().filter(|id| !there.contains(id)).cloned());
-        }
-        Ok(missing)
-    }
-
-    /// Those of the missing records that are gone, each asked for by its id.
-    async fn confirmed(&self, missing: &[ErpId]) -> Result<Vec<ErpId>> {
-        let mut gone = Vec::new();
-        for id in missing {
-            if self.is_gone(id).await? {
-                gone.push(id.clone());
-            }
-        }
-        Ok(gone)
-    }
-
-    async fn is_gone(&self, id: &ErpId) -> Result<bool> {
-        let found = self.meter.erp_call(self.erp.get(id, self.deadline)).await;
-        match found {
-            Ok(found) => Ok(found.is_none()),
-            // Something is there, or the ERP cannot tell: one such record does not stop the others (P6).
-            Err(error @ (ErpError::Refused { .. } | ErpError::Unreadable(_))) => {
-                tracing::warn!(record = %id, %error, "cannot tell whether the ERP still has this record");
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
 
 /// Walks over what is left of the bound entities, page by page.
 pub(crate) async fn bindings_phase(
@@ -95,11 +32,7 @@ pub(crate) async fn bindings_phase(
     pending: &Pending,
 ) -> Result {
     let lookups = &resolver.lookups;
-    let check = RecordCheck {
-        erp: lookups.erp,
-        meter: lookups.meter,
-        deadline: lookups.deadline,
-    };
+    let check = lookups.record_check();
     while let Some(BindingsPlace { after }) = progress.checkpoint.bindings.clone() {
         let page = lookups.bound(after.as_deref()).await?;
         let kind = progress.run.kind;

@@ -23,9 +23,10 @@ use uuid::Uuid;
 use crate::{
     action::Action,
     executor::Executor,
-    gone::{RecordCheck, recheck},
+    gone::recheck,
     meter::Meter,
     ports::ErpFullPass,
+    record_check::RecordCheck,
     stop_reason::{Result, StopReason},
 };
 

@@ -41,6 +41,7 @@ mod pending;
 mod plan;
 mod ports;
 mod progress;
+mod record_check;
 pub mod report;
 mod resolver;
 mod retry;

@@ -10,14 +10,14 @@ use shared::{
     domain::{
         Code, EntityKind, EntityRef, ErpId, FieldGroups, NaturalKey, NorceId, Resource, Scope,
     },
-    erp::{CompanyKey, Erp, ErpError, ErpRecord},
+    erp::{CompanyKey, Erp, ErpError, ErpRecord, RecordPage},
     http::Deadline,
     mappings::{BoundPage, Known, Mapping, Mappings, RecordEntry},
     norce::{LookupHit, LookupKey, NorceQuery},
     record_finder::{KeyHolders, RecordFinder},
 };
 
-use crate::{meter::Meter, stop_reason::Result};
+use crate::{meter::Meter, record_check::RecordCheck, stop_reason::Result};
 
 /// Organisations that are remembered: the contacts of one are mostly listed close to each other. About a megabyte.
 const COMPANIES_REMEMBERED: usize = 5_000;
@@ -120,11 +120,7 @@ impl Lookups<'_> {
     }
 
     /// The records with these ids; those that the ERP no longer has are missing.
-    pub(crate) async fn records(
-        &self,
-        ids: &[ErpId],
-        fields: FieldGroups,
-    ) -> Result<Vec<ErpRecord>> {
+    pub(crate) async fn records(&self, ids: &[ErpId], fields: FieldGroups) -> Result<RecordPage> {
         let records = self.erp.get_many(ids, fields, self.deadline);
         Ok(self.meter.erp_call(records).await?)
     }
@@ -136,11 +132,16 @@ impl Lookups<'_> {
         Ok(page)
     }
 
-    pub(crate) async fn is_gone(&self, record: &ErpId) -> Result<bool> {
-        let found = self.erp.get(record, self.deadline);
-        Ok(self.meter.erp_call(found).await?.is_none())
+    /// Asks the ERP whether records still exist.
+    pub(crate) fn record_check(&self) -> RecordCheck<'_> {
+        RecordCheck {
+            erp: self.erp,
+            meter: self.meter,
+            deadline: self.deadline,
+        }
     }
 
+    /// Whether the ERP has a record with this code. One that cannot be read counts.
     pub(crate) async fn is_code_in_erp(&self, kind: EntityKind, code: &Code) -> Result<bool> {
         let resources: &[Resource] = match kind {
             EntityKind::Company => &[Resource::Customer],
@@ -148,8 +149,10 @@ impl Lookups<'_> {
         };
         for resource in resources {
             let hits = self.erp.find_by_code(*resource, code, self.deadline);
-            if !self.meter.erp_call(hits).await?.is_empty() {
-                return Ok(true);
+            match self.meter.erp_call(hits).await {
+                Ok(hits) if hits.is_empty() => {}
+                Ok(_) | Err(ErpError::Refused { .. } | ErpError::Unreadable(_)) => return Ok(true),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(false)

@@ -7,7 +7,7 @@ use shared::{
         Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, Fingerprint,
         NaturalKey, NorceId, PartyType, Resource,
     },
-    erp::{ErpRecord, SentCompany, company_hash, sent_company},
+    erp::{ErpRecord, SentCompany, UnusableRecord, company_hash, sent_company},
     mappings::{Known, Mapping},
     matching::{self, ErpCandidate, Owner},
     norce::LookupKey,
@@ -313,28 +313,47 @@ impl Resolver<'_> {
         let KeyHolders {
             holders,
             crowded,
-            not_yet,
+            mut not_yet,
         } = self.lookups.holders_of_keys(kind, &keys, &by_key).await?;
         let is_shared = |key: &NaturalKey, id: &ErpId| {
             let mut others = by_key.iter().filter(|record| record.id != *id);
             others.any(|record| record.keys(kind).contains(key))
         };
         let shared = holders.into_iter().filter(|(key, id)| is_shared(key, id));
-        let shared: BTreeSet<ErpId> = shared.map(|(_, id)| id).collect();
-        let shared: Vec<ErpId> = shared.into_iter().collect();
+        let shared: Vec<(NaturalKey, ErpId)> = shared.collect();
+        let shared_ids: BTreeSet<ErpId> = shared.iter().map(|(_, id)| id.clone()).collect();
+        let shared_ids: Vec<ErpId> = shared_ids.into_iter().collect();
+        let (records, unread) = self.owners(kind, &shared_ids).await?;
+        for record in unread {
+            let keys = shared
+                .iter()
+                .filter(|(_, id)| record.id.as_ref() == Some(id));
+            for (key, _) in keys {
+                let reason = format!(
+                    "another record of the ERP has the same {}, and cannot be read: {record}; once it can be read, this is tried again",
+                    key.field()
+                );
+                not_yet.insert(key.clone(), reason);
+            }
+        }
         Ok(Rivals {
-            records: self.owners(kind, &shared).await?,
+            records,
             crowded,
             not_yet,
         })
     }
 
-    /// Records of the ERP, and whose they are.
-    async fn owners(&self, kind: EntityKind, ids: &[ErpId]) -> Result<Vec<Rival>> {
+    /// Records of the ERP, and whose they are; and those that cannot be read.
+    async fn owners(
+        &self,
+        kind: EntityKind,
+        ids: &[ErpId],
+    ) -> Result<(Vec<Rival>, Vec<UnusableRecord>)> {
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
-        let records = self.lookups.records(ids, FieldGroups::NONE).await?;
+        let page = self.lookups.records(ids, FieldGroups::NONE).await?;
+        let records = page.records;
         let known = self.lookups.known(kind, &records).await?;
         let asked = records.iter().map(|record| LookupKey {
             code: record.code.clone(),
@@ -366,7 +385,7 @@ impl Resolver<'_> {
                 made: false,
             },
         });
-        Ok(rivals.collect())
+        Ok((rivals.collect(), page.unusable))
     }
 
     /// The entities whose bindings are dead, with the records that the ERP no longer has.
@@ -375,11 +394,12 @@ impl Resolver<'_> {
         mappings: &HashMap<EntityRef, Mapping>,
     ) -> Result<HashMap<EntityRef, ErpId>> {
         let mut gone = HashMap::new();
+        let check = self.lookups.record_check();
         // Few: nearly all records of a pass are known by their ids. Each is read by itself, because only that says for
         // certain that it is gone.
         for (entity, mapping) in mappings {
             if let Mapping::Bound(binding) = mapping
-                && self.lookups.is_gone(&binding.erp_id).await?
+                && check.is_gone(&binding.erp_id).await?
             {
                 gone.insert(*entity, binding.erp_id.clone());
             }

@@ -7,7 +7,7 @@ use shared::{
         EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, ImportLine, Names, NorceAddresses,
         NorceFields, NorceId,
     },
-    erp::{ErpError, ErpRecord},
+    erp::{ErpError, ErpRecord, UnusableRecord},
     http::Deadline,
     import_jobs::ImportBatch,
     mappings::Mapping,
@@ -82,15 +82,17 @@ impl SubmitImports {
             .iter()
             .filter_map(|line| line.record.clone())
             .collect();
-        let records = erp.get_many(&ids, fields, deadline).await;
-        let records: HashMap<ErpId, ErpRecord> = records
-            .map_err(|error| Deferred {
-                at_least: match &error {
-                    ErpError::RetryAfter { after, .. } => *after,
-                    _ => None,
-                },
-                reason: error.to_string(),
-            })?
+        let page = erp.get_many(&ids, fields, deadline).await;
+        let page = page.map_err(|error| Deferred {
+            at_least: match &error {
+                ErpError::RetryAfter { after, .. } => *after,
+                _ => None,
+            },
+            reason: error.to_string(),
+        })?;
+        self.refuse_unreadable(batch, &page.unusable).await?;
+        let records: HashMap<ErpId, ErpRecord> = page
+            .records
             .into_iter()
             .map(|record| (record.id.clone(), record.of_kind(batch.kind)))
             .collect();
@@ -125,7 +127,7 @@ impl SubmitImports {
                     self.refuse(batch, &line, detail).await?;
                 }
                 None => {
-                    tracing::info!(code = %line.code, correlation = %line.correlation, "dropped a line whose record is gone from the ERP or cannot be read");
+                    tracing::info!(code = %line.code, correlation = %line.correlation, "dropped a line whose record is gone from the ERP");
                     if let (true, Some(record)) = (shape.insert, &line.record) {
                         self.mappings
                             .withdraw_insert(batch.scope, record)
@@ -136,6 +138,31 @@ impl SubmitImports {
             }
         }
         Ok(rows)
+    }
+
+    /// Nothing is sent about a record that cannot be read now. What was noted of it as sent is taken back, so that the next pass
+    /// that can read it sends it.
+    async fn refuse_unreadable(
+        &self,
+        batch: &mut ImportBatch,
+        unusable: &[UnusableRecord],
+    ) -> Result<(), Deferred> {
+        if unusable.is_empty() {
+            return Ok(());
+        }
+        for line in std::mem::take(&mut batch.lines) {
+            let is_of_line = |it: &&UnusableRecord| it.id.is_some() && it.id == line.record;
+            match unusable.iter().find(is_of_line) {
+                Some(record) => {
+                    let detail = format!(
+                        "the ERP's record cannot be read, and nothing of it was sent to Norce: {record}. The next pass that can read it sends it"
+                    );
+                    self.refuse(batch, &line, &detail).await?;
+                }
+                None => batch.lines.push(line),
+            }
+        }
+        Ok(())
     }
 
     /// The addresses that the entities of a batch have in Norce, where the rows set any: what a row leaves out of an address

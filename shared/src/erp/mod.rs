@@ -21,7 +21,7 @@ mod sent;
 mod token;
 mod trial;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -277,6 +277,29 @@ pub struct RecordPage {
     pub next: Option<Cursor>,
 }
 
+impl RecordPage {
+    /// The records of a look-up in which each record counts.
+    ///
+    /// # Errors
+    /// [`ErpError::Refused`]: one of them cannot be used, and may be the one that is looked for.
+    pub fn all(self) -> Result<Vec<ErpRecord>, ErpError> {
+        match self.unusable.into_iter().next() {
+            None => Ok(self.records),
+            Some(unusable) => Err(ErpError::Refused {
+                field: None,
+                code: "unreadable".to_owned(),
+                message: unusable.to_string(),
+            }),
+        }
+    }
+
+    /// The ids of all records that exist, of those too that cannot be used.
+    pub fn ids(&self) -> impl Iterator<Item = &ErpId> {
+        let readable = self.records.iter().map(|record| &record.id);
+        readable.chain(self.unusable.iter().filter_map(|it| it.id.as_ref()))
+    }
+}
+
 /// A record that cannot be synced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableRecord {
@@ -284,6 +307,19 @@ pub struct UnusableRecord {
     pub id: Option<ErpId>,
     /// The reason.
     pub reason: Unusable,
+}
+
+impl fmt::Display for UnusableRecord {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(formatter, "{id}")?,
+            None => formatter.write_str("a record")?,
+        }
+        match &self.reason {
+            Unusable::NoCode => formatter.write_str(" has no code: give it one"),
+            Unusable::Unreadable(reason) => write!(formatter, ": {reason}"),
+        }
+    }
 }
 
 /// The reason why a record cannot be synced.
@@ -454,14 +490,15 @@ port! {
             deadline: Deadline,
         ) -> Result<RecordPage, ErpError>;
 
-        /// Reads many records by their immutable ids, in few requests and in any order. Records that no longer exist are
-        /// missing from the answer. `fields` as in [`Listing::fields`].
+        /// Reads many records by their immutable ids, in few requests and in any order. A record that is neither among those
+        /// that could be read nor among those that cannot be used no longer exists; there is no next page. `fields` as in
+        /// [`Listing::fields`].
         async fn get_many(
             &self,
             ids: &[ErpId],
             fields: FieldGroups,
             deadline: Deadline,
-        ) -> Result<Vec<ErpRecord>, ErpError>;
+        ) -> Result<RecordPage, ErpError>;
 
         /// The records with these natural keys, in few requests: every holder of every key in any resource, as far as Norce
         /// has such a record as this kind. It shows which values two records share.

@@ -205,9 +205,10 @@ impl ErpLayer for ByRule {
         ids: &[ErpId],
         fields: FieldGroups,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        let records = self.erp.get_many(ids, fields, deadline).await?;
-        Ok(self.all(records))
+    ) -> Result<RecordPage, ErpError> {
+        let page = self.erp.get_many(ids, fields, deadline).await?;
+        let records = self.all(page.records);
+        Ok(RecordPage { records, ..page })
     }
 
     async fn holders_of_keys(
@@ -222,12 +223,15 @@ impl ErpLayer for ByRule {
         }
         let ids: BTreeSet<ErpId> = holders.iter().map(|(_, id)| id.clone()).collect();
         let ids: Vec<ErpId> = ids.into_iter().collect();
-        let records = ErpLayer::get_many(self, &ids, FieldGroups::NONE, deadline).await?;
-        let of_kind: BTreeSet<ErpId> = records
+        let page = ErpLayer::get_many(self, &ids, FieldGroups::NONE, deadline).await?;
+        // One that cannot be read may be of this kind.
+        let unread = page.unusable.into_iter().filter_map(|record| record.id);
+        let of_kind = page
+            .records
             .into_iter()
             .filter(|record| record.entity_kind() == kind)
-            .map(|record| record.id)
-            .collect();
+            .map(|record| record.id);
+        let of_kind: BTreeSet<ErpId> = of_kind.chain(unread).collect();
         holders.retain(|(_, id)| of_kind.contains(id));
         Ok(holders.into_iter().collect())
     }

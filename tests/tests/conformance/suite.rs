@@ -817,7 +817,11 @@ pub(crate) async fn what_is_gone_is_gone(subject: &Subject) {
     assert_eq!(outcome, UpdateOutcome::Gone);
     let ids = [there.id.clone(), gone.id];
     let many = subject.erp.get_many(&ids, FieldGroups::CODE, soon()).await;
-    assert_eq!(many.unwrap().len(), 1, "the others are found all the same");
+    assert_eq!(
+        many.unwrap().records.len(),
+        1,
+        "the others are found all the same"
+    );
 }
 
 pub(crate) async fn contacts_belong_to_their_organisation(subject: &Subject) {
@@ -1197,7 +1201,7 @@ pub(crate) async fn many_are_asked_for_at_once(subject: &Subject) {
         .erp
         .get_many(&asked, FieldGroups::CODE, soon())
         .await;
-    assert_eq!(ids(&many.unwrap()), ids(&[one, two, single]));
+    assert_eq!(ids(&many.unwrap().records), ids(&[one, two, single]));
 }
 
 /// A value that does not fit is kept whole or refused by the name of its field, and a telephone number may be left out; there
@@ -1495,7 +1499,7 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
             listed.extend(subject.list(&listing).await);
         }
         let asked_for = subject.erp.get_many(&asked, fields, soon()).await.unwrap();
-        for read in [listed, asked_for] {
+        for read in [listed, asked_for.records] {
             let the = |id: &ErpId| read.iter().find(|it| it.id == *id).expect("to be there");
             let (person, colleague) = (the(&record.id), the(&colleague.id));
             let organisation = the(&sold);

@@ -254,6 +254,7 @@ async fn price_lists_and_delivery_addresses_are_read(server: &Server) {
         .get_many(&[record.id], groups, soon())
         .await
         .unwrap()
+        .records
         .remove(0);
     assert_eq!(read.fields.price_lists, ["VIP"]);
     let cities: Vec<_> = read
@@ -384,6 +385,36 @@ async fn a_code_that_was_not_asked_for_is_not_taken_from_its_partner(server: &Se
         [&there[0]["id"], &there[0]["name"]],
         [&stranger, &json!("Berit")]
     );
+}
+
+/// P2: a partner without a code may be the customer who orders. It is never made a second time: somebody gives it a code.
+async fn a_partner_without_a_code_is_not_made_again(server: &Server) {
+    let erp = adapter(settings(server));
+    for (field, key, kind) in [
+        ("email", "anna.no.ref@example.com", PartyKind::Person),
+        ("vat", "SE556036079301", PartyKind::Company),
+    ] {
+        let is_company = kind.is_organisation();
+        let partner =
+            json!({ "vals_list": [{ "name": "Ek", field: key, "is_company": is_company }] });
+        let made = server.call("res.partner", "create", partner).await;
+        let id = made.unwrap()[0].clone();
+        let key = match kind {
+            PartyKind::Person => NaturalKey::email(key).unwrap(),
+            _ => NaturalKey::organisation(key, None).unwrap(),
+        };
+        let found = erp.find_by_key(&kind, &key, soon()).await;
+        let refused = found.unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("{id} has no code: give it one")),
+            "{refused}"
+        );
+        let code = json!({ "ids": [id], "vals": { "ref": format!("R{id}") } });
+        server.call("res.partner", "write", code).await.unwrap();
+        let found = erp.find_by_key(&kind, &key, soon()).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].id.id, id.to_string());
+    }
 }
 
 /// K7: what belongs to the former address does not stay beside the new one. A state that the shop does not name stays as long
@@ -675,7 +706,7 @@ async fn the_details_of_addresses_are_written_and_read(server: &Server) {
     let groups = FieldGroups::of(&[FieldGroup::InvoiceAddress, FieldGroup::DeliveryAddresses]);
     let read = async |erp: &Odoo| {
         let read = erp.get_many(&[seen.id.clone()], groups, soon()).await;
-        let fields = read.unwrap().remove(0).fields;
+        let fields = read.unwrap().records.remove(0).fields;
         let deliveries = fields.delivery_addresses.into_iter();
         let deliveries: Vec<_> = deliveries.map(|it| (it.gln, it.phone)).collect();
         (fields.gln, deliveries)
@@ -837,6 +868,13 @@ mod where_odoo_runs {
     fn a_code_that_was_not_asked_for_is_not_taken_from_its_partner() {
         with_odoo(async |odoo| {
             super::a_code_that_was_not_asked_for_is_not_taken_from_its_partner(&odoo.server).await
+        });
+    }
+
+    #[test]
+    fn a_partner_without_a_code_is_not_made_again() {
+        with_odoo(async |odoo| {
+            super::a_partner_without_a_code_is_not_made_again(&odoo.server).await
         });
     }
 

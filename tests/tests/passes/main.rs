@@ -12,6 +12,7 @@ mod listing;
 mod owed_again;
 mod plan;
 mod refused_bindings;
+mod unreadable;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

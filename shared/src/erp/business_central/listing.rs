@@ -68,8 +68,8 @@ impl Records {
         ids: &[ErpId],
         fields: FieldGroups,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        let mut records = Vec::with_capacity(ids.len());
+    ) -> Result<RecordPage, ErpError> {
+        let mut found = RecordPage::default();
         for resource in [Resource::Customer, Resource::Contact] {
             let ids: Vec<Uuid> = ids
                 .iter()
@@ -81,25 +81,28 @@ impl Records {
                 .filter_map(|ids| Filter::any_of("id", ids.iter().copied()))
                 .map(|filter| self.read_some(resource, filter, fields, deadline))
                 .collect();
-            let pages: Vec<Vec<ErpRecord>> = stream::iter(requests)
+            let pages: Vec<RecordPage> = stream::iter(requests)
                 .buffered(GET_MANY_CONCURRENCY)
                 .try_collect()
                 .await?;
-            records.extend(pages.into_iter().flatten());
+            for page in pages {
+                found.records.extend(page.records);
+                found.unusable.extend(page.unusable);
+            }
         }
-        Ok(records)
+        Ok(found)
     }
 
-    /// The records that match a filter, with the fields of a listing; unusable records are left out.
+    /// The records that match a filter, with the fields of a listing.
     async fn read_some(
         &self,
         resource: Resource,
         filter: Filter,
         fields: FieldGroups,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
+    ) -> Result<RecordPage, ErpError> {
         let options = self.select_listed(resource, fields).filter(filter);
-        let mut records = Vec::new();
+        let mut found = RecordPage::default();
         let mut next = Some(self.url(resource, options));
         while let Some(url) = next {
             let response = self.client.listing_page(&url, deadline).await?;
@@ -107,13 +110,14 @@ impl Records {
                 return Err(Failure::of(&response, &[]).into());
             }
             let page = self.read_page(response.body(), resource, deadline).await?;
-            records.extend(page.records);
+            found.records.extend(page.records);
+            found.unusable.extend(page.unusable);
             next = match page.next {
                 Some(Cursor(link)) => Some(self.client.page_url(&url, &link)?),
                 None => None,
             };
         }
-        Ok(records)
+        Ok(found)
     }
 
     fn listing_url(&self, listing: &Listing) -> Url {

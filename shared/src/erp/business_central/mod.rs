@@ -253,7 +253,7 @@ impl Erp for BusinessCentral {
         ids: &[ErpId],
         fields: FieldGroups,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
+    ) -> Result<RecordPage, ErpError> {
         self.records.get_many(ids, fields, deadline).await
     }
 

@@ -185,7 +185,7 @@ impl Erp for HttpErp {
         ids: &[ErpId],
         fields: FieldGroups,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
+    ) -> Result<RecordPage, ErpError> {
         self.register.with_ids(ids, fields, deadline).await
     }
 

@@ -12,7 +12,7 @@ use crate::{
     domain::{Code, EmailKey, EntityKind, FieldGroup, FieldGroups, OrganisationKey},
     erp::{
         ErpError, ErpId, ErpRecord, Listing, MAX_HOLDERS, NaturalKey, PartyKind, RecordPage,
-        Resource, Unusable, UnusableRecord, mask::Mask,
+        Resource, mask::Mask,
     },
     http::Deadline,
 };
@@ -50,7 +50,7 @@ impl Register {
         let texts = codes.iter().map(|code| code.as_str().to_owned()).collect();
         let scope = Scope::of(resource);
         let found = self.search(&scope, "codes", texts, &[], deadline).await?;
-        let mut found = all_of(found)?;
+        let mut found = found.all()?;
         found.retain(|record| codes.iter().any(|code| record.code.is(code, case)));
         Ok(found)
     }
@@ -60,8 +60,8 @@ impl Register {
         ids: &[ErpId],
         fields: FieldGroups,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        let mut records = Vec::with_capacity(ids.len());
+    ) -> Result<RecordPage, ErpError> {
+        let mut all = RecordPage::default();
         for resource in [Resource::Customer, Resource::Contact] {
             let of_resource = ids.iter().filter(|id| id.resource == resource);
             let texts: Vec<String> = of_resource.map(|id| id.id.clone()).collect();
@@ -71,18 +71,12 @@ impl Register {
                 ..Scope::of(resource)
             };
             let found = self.search(&scope, "ids", texts.clone(), &[], deadline);
-            let RecordPage {
-                records: mut found,
-                unusable,
-                ..
-            } = found.await?;
-            for record in unusable {
-                tracing::warn!(record = ?record.id, reason = ?record.reason, "a record of the ERP cannot be used and is left out");
-            }
-            found.retain(|record| asked.contains(&record.id.id));
-            records.extend(found);
+            let mut found = found.await?;
+            found.records.retain(|record| asked.contains(&record.id.id));
+            all.records.extend(found.records);
+            all.unusable.extend(found.unusable);
         }
-        Ok(records)
+        Ok(all)
     }
 
     pub(super) async fn with_key(
@@ -112,7 +106,7 @@ impl Register {
         let found = self
             .with_keys(&scope, std::slice::from_ref(key), deadline)
             .await?;
-        let mut found = all_of(found)?;
+        let mut found = found.all()?;
         found.retain(|record| {
             let is_of_company = company
                 .is_none_or(|company| record.company.as_ref().is_some_and(|it| it.0 == company));
@@ -265,28 +259,7 @@ impl Register {
         let scope = Scope::of(Resource::Customer);
         let mask = [("key", text)];
         let found = self.search(&scope, list, vec![text.to_owned()], &mask, deadline);
-        all_of(found.await?)
-    }
-}
-
-/// The records of a search, of which each counts.
-///
-/// # Errors
-/// [`ErpError::Refused`]: one of them cannot be used, and may be the one that is looked for.
-fn all_of(found: RecordPage) -> Result<Vec<ErpRecord>, ErpError> {
-    match found.unusable.into_iter().next() {
-        None => Ok(found.records),
-        Some(UnusableRecord { id, reason }) => {
-            let id = id.map_or_else(|| "a record".to_owned(), |id| id.to_string());
-            Err(ErpError::Refused {
-                field: None,
-                code: "unreadable".to_owned(),
-                message: match reason {
-                    Unusable::NoCode => format!("{id} has no code"),
-                    Unusable::Unreadable(reason) => format!("{id}: {reason}"),
-                },
-            })
-        }
+        found.await?.all()
     }
 }
 

@@ -249,16 +249,18 @@ impl Erp for Odoo {
         ids: &[ErpId],
         groups: FieldGroups,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
+    ) -> Result<RecordPage, ErpError> {
         let partners = &self.partners;
         let ids: Vec<i64> = ids.iter().filter_map(|id| id.id.parse().ok()).collect();
-        let mut records = Vec::with_capacity(ids.len());
+        let mut found = RecordPage::default();
         for ids in ids.chunks(PAGE_SIZE) {
             let domain = vec![json!(["id", "in", ids])];
             let rows = partners.rows(domain, groups, PAGE_SIZE, deadline).await?;
-            records.extend(partners.page_of(rows, groups, deadline).await?.records);
+            let page = partners.page_of(rows, groups, deadline).await?;
+            found.records.extend(page.records);
+            found.unusable.extend(page.unusable);
         }
-        Ok(records)
+        Ok(found)
     }
 
     async fn holders_of_keys(

@@ -136,17 +136,18 @@ impl Partners {
         Ok(page)
     }
 
+    /// Rows as records, each of which counts: a partner without a code may be the one that is looked for.
     pub(super) async fn records(
         &self,
         rows: Vec<Row>,
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
-        Ok(self.page_of(rows, WHOLE, deadline).await?.records)
+        self.page_of(rows, WHOLE, deadline).await?.all()
     }
 
     pub(super) async fn record(&self, row: Row, deadline: Deadline) -> Result<ErpRecord, ErpError> {
-        let records = self.records(vec![row], deadline).await?;
-        records.into_iter().next().ok_or_else(|| {
+        let page = self.page_of(vec![row], WHOLE, deadline).await?;
+        page.records.into_iter().next().ok_or_else(|| {
             ErpError::Unreadable(format!(
                 "a partner without a usable `{}`: give it a code",
                 self.names.code
