@@ -66,6 +66,7 @@ impl SubmitImports {
             });
             return Ok(rows.collect());
         }
+        self.leave_out_forgotten_in_norce(batch, deadline).await?;
         let erp = self.erps.get(&batch.scope).ok_or_else(|| {
             Deferred::because(format!(
                 "no ERP company is configured for scope {}",
@@ -191,6 +192,31 @@ impl SubmitImports {
         addresses
             .await
             .map_err(|error| unread("the addresses in Norce cannot be read", &error))
+    }
+
+    /// Norce is not sent the personal data of a customer that it has forgotten, also where no event has said so (P12). The next
+    /// sweep forgets the customer here as well.
+    async fn leave_out_forgotten_in_norce(
+        &self,
+        batch: &mut ImportBatch,
+        deadline: Deadline,
+    ) -> Result<(), Deferred> {
+        let ids: Vec<NorceId> = batch.lines.iter().filter_map(|line| line.id).collect();
+        if batch.kind != EntityKind::Customer || ids.is_empty() {
+            return Ok(());
+        }
+        let forgotten = self.query.forgotten_among(batch.scope, &ids, deadline);
+        let forgotten = forgotten.await.map_err(|error| {
+            unread("which customers Norce has forgotten cannot be read", &error)
+        })?;
+        batch.lines.retain(|line| {
+            let is_forgotten = line.id.is_some_and(|id| forgotten.contains(&id));
+            if is_forgotten {
+                tracing::info!(correlation = %line.correlation, "dropped a line of a customer that Norce has forgotten");
+            }
+            !is_forgotten
+        });
+        Ok(())
     }
 
     /// A customer that was forgotten since the line was queued is not sent anywhere any more (P12).

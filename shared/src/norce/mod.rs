@@ -92,6 +92,14 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<HashMap<NorceId, Vec<Relation>>, NorceError>;
 
+    /// Those of these customers that are forgotten (P12).
+    async fn forgotten_among(
+        &self,
+        scope: Scope,
+        customers: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<Vec<NorceId>, NorceError>;
+
     /// Those of these customers who log in with an e-mail address other than their current one.
     async fn with_another_login(
         &self,

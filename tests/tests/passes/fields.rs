@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use erp_full_pass::PassSettings;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     domain::{ImportRequest, PassMode},
     mappings::{CodeDelivery, Mapping, Mappings},
@@ -14,7 +14,7 @@ use tests::{
     bundle::{Bundle, Options, customer},
     business_central_simulator::{ContactRecord, CustomerRecord},
     norce_simulator::{
-        CodeList, Effect, Endpoint, ImportedRows, NewCompany, NewOrder, Poison, PoisonMode,
+        Blank, CodeList, Effect, Endpoint, ImportedRows, NewCompany, NewOrder, Poison, PoisonMode,
         PoisonRows, When,
     },
 };
@@ -1096,4 +1096,45 @@ async fn a_contact_that_moves_twice_before_norce_is_updated_belongs_to_its_last_
         assert_eq!(owed(&bundle).await, []);
         assert!(bundle.norce.contract_notes().is_empty());
     }
+}
+
+/// P12: Norce raises no event, and the record changes in the ERP before a sweep finds the flag.
+#[tokio::test(start_paused = true)]
+async fn p12_a_customer_that_norce_has_forgotten_does_not_get_its_data_back_from_the_erp() {
+    let bundle = Bundle::new(&Options {
+        erp_owns: "code,names,contact-details,invoice-address"
+            .parse()
+            .unwrap(),
+        ..Options::default()
+    });
+    drop_events(&bundle);
+    let [forgotten, other] = [1, 2].map(|number| {
+        let id = bundle.norce.add_customer(person(number));
+        (id, person_in_erp(&bundle, number))
+    });
+    bundle.pass(PassMode::Full).await;
+    bundle
+        .norce
+        .forget_customer(forgotten.0, &Blank::Null, false);
+    for (_, record) in [&forgotten, &other] {
+        let named = json!({"displayName": "Berit Lind", "phoneNumber": "08-77"});
+        bundle
+            .erp
+            .edit_customer(bundle.erp_company(), record.id, &named)
+            .unwrap();
+    }
+    let imports = bundle.norce.imports().len();
+    bundle.pass(PassMode::Delta).await;
+    let sent: Vec<Value> = bundle.norce.imports()[imports..]
+        .iter()
+        .flat_map(|import| import.rows.clone())
+        .collect();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert_eq!(sent[0]["Id"], other.0);
+    assert!(bundle.norce.contract_notes().is_empty());
+    bundle.pass(PassMode::Sweep).await;
+    assert_eq!(
+        bundle.mappings.get(customer(forgotten.0)).await.unwrap(),
+        Some(Mapping::Forgotten)
+    );
 }

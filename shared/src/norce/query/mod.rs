@@ -267,6 +267,28 @@ impl NorceQuery for QueryClient {
         rows.into_iter().map(RelationsRow::read).collect()
     }
 
+    async fn forgotten_among(
+        &self,
+        scope: Scope,
+        customers: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<Vec<NorceId>, NorceError> {
+        let kind = EntityKind::Customer;
+        let options = ChangedRow::options(kind);
+        let rows: Vec<ChangedRow> = self
+            .by_id
+            .rows(kind, scope, &options, customers, deadline)
+            .await?;
+        let mut forgotten = Vec::new();
+        for row in rows {
+            let customer = row.read(kind)?;
+            if customer.forgotten {
+                forgotten.push(customer.id);
+            }
+        }
+        Ok(forgotten)
+    }
+
     async fn with_another_login(
         &self,
         scope: Scope,
