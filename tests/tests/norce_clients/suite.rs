@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{TimeDelta, Utc};
 use shared::{
     domain::{
         AddressDetails, Application, ApplicationId, ApplicationSettings, Applications, CountryCode,
@@ -13,8 +14,8 @@ use shared::{
     },
     http::{Deadline, HttpClient, RetryPolicy, Transport},
     norce::{
-        CallError, ImportRow, ImportShape, Job, JobStatus, NorceApi, NorceError, NorceImports,
-        NorceQuery, SubmittedImport,
+        CallError, ImportRow, ImportShape, Job, JobStatus, LookupKey, NorceApi, NorceError,
+        NorceImports, NorceQuery, Relation, SubmittedImport,
         connect::{ConnectClient, ImportOptions},
         events::{EntityChanged, Event},
         identity::{NorceCredentials, token_source},
@@ -23,7 +24,7 @@ use shared::{
 };
 use tests::in_process::InProcess;
 use tests::norce_simulator::{
-    Blank, Effect, Endpoint, EventPost, NewAddress, NewCompany, NewCustomer, NewOrder,
+    Account, Blank, Effect, Endpoint, EventPost, NewAddress, NewCompany, NewCustomer, NewOrder,
     NorceSimulator, OauthClient, Poison, PoisonMode, PoisonRows, Settings, When,
 };
 use uuid::Uuid;
@@ -246,6 +247,54 @@ async fn customers_and_companies_are_read_with_what_belongs_to_them() {
 
     let nobody = shop.query.customer(customer(999_999), minute()).await;
     assert_eq!(nobody, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn relations_logins_look_ups_and_sweeps_name_their_customer() {
+    let shop = Shop::new(Settings::default());
+    let anna = shop.customer("anna@example.com");
+    let company = shop.company("556036-0793");
+    shop.norce.link(anna, company, true);
+    shop.norce.change_customer(anna, |it| {
+        it.row.customer_code = Some("C1".to_owned());
+        it.accounts.push(Account {
+            application_id: 1,
+            login_name: Some("old@example.com".to_owned()),
+            ..Account::default()
+        });
+    });
+    let gone = shop.customer("bo@example.com");
+    shop.norce.forget_customer(gone, &Blank::Null, false);
+    let (kind, scope, ids) = (EntityKind::Customer, Scope::Client, [id(anna)]);
+
+    let relations = shop.query.relations(scope, &ids, minute()).await.unwrap();
+    let relation = Relation {
+        company: id(company),
+        is_primary: true,
+    };
+    assert_eq!(relations.get(&id(anna)), Some(&vec![relation]));
+    let logins = shop.query.with_another_login(scope, &ids, minute());
+    assert_eq!(logins.await, Ok(vec![id(anna)]));
+    let asked = [LookupKey {
+        code: "C1".parse().unwrap(),
+        keys: Vec::new(),
+    }];
+    let found = shop.query.look_up(kind, scope, &asked, minute()).await;
+    let found: Vec<NorceId> = found.unwrap().found.iter().map(|hit| hit.id).collect();
+    assert_eq!(found, ids);
+    for (kind, number) in [(EntityKind::Customer, anna), (EntityKind::Company, company)] {
+        let page = shop.query.changed_since(kind, scope, None, None, minute());
+        let page = page.await.unwrap().entities;
+        assert!(page.iter().any(|it| it.id == id(number)), "{page:?}");
+    }
+    let page = shop.query.forgotten(scope, None, minute()).await.unwrap();
+    let forgotten: Vec<NorceId> = page.entities.iter().map(|it| it.id).collect();
+    assert_eq!(forgotten, [id(gone)]);
+    let orders = Utc::now() - TimeDelta::days(1)..Utc::now() + TimeDelta::days(1);
+    assert_eq!(shop.query.has_orders(&orders, minute()).await, Ok(false));
+    for kind in [EntityKind::Customer, EntityKind::Company] {
+        assert_eq!(shop.query.has_shared(kind, minute()).await, Ok(true));
+    }
 }
 
 #[tokio::test(start_paused = true)]

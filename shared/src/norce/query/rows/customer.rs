@@ -207,17 +207,17 @@ struct CompanyRelationRow {
     company: Option<RelatedCompanyRow>,
 }
 
-/// A customer with its companies.
-
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RelatedCompanyRow {
     is_active: bool,
 }
 
+/// A customer with its companies.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RelationsRow {
+    #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
     #[serde(default, deserialize_with = "serde_utils::list")]
     companies: Vec<CompanyIdRow>,
@@ -226,6 +226,7 @@ pub(crate) struct RelationsRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct CompanyIdRow {
+    #[serde(deserialize_with = "serde_utils::id")]
     company_id: i64,
     is_primary: Option<bool>,
 }
