@@ -46,12 +46,34 @@ pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::E
     whole_number(&value).ok_or_else(|| de::Error::custom("an id is a whole number"))
 }
 
-/// [`id`], or `null`. Anything else is an error, so that a record of one application is not taken for a record of all.
+/// [`id`], or `null`. Unlike in a [`reference`], 0 is a value.
 pub(super) fn optional_id<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<i64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     if value.is_null() {
+        return Ok(None);
+    }
+    id(value).map(Some).map_err(de::Error::custom)
+}
+
+/// Whether a reference to another record names none: no record has the id 0, and a field without a value may be null, 0 or
+/// an empty text (norce-api §5.1).
+pub(super) fn names_none(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) if text.trim().is_empty() => true,
+        value => whole_number(value) == Some(0),
+    }
+}
+
+/// The [`id`] of another record; `None` where the field [names none](names_none). Anything else is an error, so that a record
+/// of one application is not taken for a record of all.
+pub(super) fn reference<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    if names_none(&value) {
         return Ok(None);
     }
     id(value).map(Some).map_err(de::Error::custom)

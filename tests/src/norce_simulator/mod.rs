@@ -112,6 +112,9 @@ pub struct Settings {
     pub query_flag_times: bool,
     /// Whether integers are written as texts, as a page of Norce's has those of 64 bits (norce-api §5.1).
     pub query_integers_as_text: bool,
+    /// Whether a reference that names nothing is 0 in Query and in events, instead of null or missing: not in the facts
+    /// (norce-api §5.1).
+    pub zero_for_none: bool,
     /// Whether `Updated` of a customer or company moves when one of its addresses, flags or relations changes: not in the
     /// facts (norce-api §5.2), and the strict choice is that it does not.
     pub child_changes_move_parents: bool,
@@ -151,6 +154,7 @@ impl Default for Settings {
             query_any: true,
             query_flag_times: true,
             query_integers_as_text: false,
+            zero_for_none: false,
             child_changes_move_parents: false,
             query_string_limit: None,
             max_rows: None,

@@ -11,7 +11,7 @@ use url::form_urlencoded;
 use super::{
     Endpoint, Settings,
     odata_filter::{self, Dialect, Filter},
-    register::{EntityType, Navigation, Register, Row, Scalar},
+    register::{EntityType, Kind, Navigation, Register, Row, Scalar},
     responses,
 };
 
@@ -554,6 +554,16 @@ fn model(
                 continue;
             }
             let value = match row.value(index) {
+                Scalar::Null
+                    if settings.zero_for_none
+                        && property.kind == Kind::Integer
+                        && name.ends_with("Id") =>
+                {
+                    Scalar::Integer(0)
+                }
+                value => value,
+            };
+            let value = match value {
                 Scalar::Integer(number) if settings.query_integers_as_text => {
                     number.to_string().into()
                 }

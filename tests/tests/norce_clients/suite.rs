@@ -17,7 +17,7 @@ use shared::{
         CallError, ImportRow, ImportShape, Job, JobStatus, LookupKey, NorceApi, NorceError,
         NorceImports, NorceQuery, Relation, SubmittedImport,
         connect::{ConnectClient, ImportOptions},
-        events::{EntityChanged, Event},
+        events::Event,
         identity::{NorceCredentials, token_source},
         query::{AddressTypes, QueryClient},
     },
@@ -47,8 +47,9 @@ impl Shop {
 
     fn with_secret(settings: Settings, secret: &str) -> Self {
         let settings = Settings {
-            // Of the two modules that this is (main.rs).
+            // Of the modules that this is (main.rs).
             query_integers_as_text: module_path!().ends_with("ids_as_texts"),
+            zero_for_none: module_path!().ends_with("zeros_for_none"),
             ..settings
         };
         let posts = Arc::new(Mutex::new(Vec::new()));
@@ -734,7 +735,7 @@ async fn what_norce_posts_is_read() {
     let any = |test: &dyn Fn(&Event) -> bool| assert!(events.iter().any(test), "{events:#?}");
     any(&|event| {
         matches!(event, Event::CustomerChanged(it)
-            if it.customer == id(anna) && it.entity_changed == EntityChanged::Customer)
+            if it.customer == id(anna) && it.application.is_none())
     });
     any(&|event| matches!(event, Event::CompanyChanged(it) if it.company == id(company)));
     any(&|event| {

@@ -45,7 +45,7 @@ pub(crate) struct AddressRow {
     zip_code: Option<String>,
     city: Option<String>,
     region: Option<String>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     pub(crate) country_id: Option<i64>,
     #[serde(default, deserialize_with = "serde_utils::optional_text")]
     gln: Option<String>,

@@ -24,7 +24,7 @@ pub(crate) struct CompanyRow {
     email_address: Option<String>,
     phone_number: Option<String>,
     is_active: bool,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     application_id: Option<i64>,
     #[serde(default, deserialize_with = "serde_utils::list")]
     addresses: Vec<AddressRow>,

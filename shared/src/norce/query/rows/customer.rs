@@ -32,10 +32,10 @@ pub(crate) struct CustomerRow {
     is_active: bool,
     is_forgotten: bool,
     stopped_date: Option<String>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     replacement_customer_id: Option<i64>,
     last_order_date: Option<String>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     pub(crate) application_id: Option<i64>,
     // A list in 3.0; not documented for 2.0.
     account: Option<serde_utils::OneOrMany<AccountRow>>,
@@ -181,7 +181,7 @@ impl EntityRow for CustomerRow {
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct AccountRow {
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     application_id: Option<i64>,
     login_name: Option<String>,
     #[serde(default, deserialize_with = "serde_utils::optional_id")]

@@ -21,7 +21,7 @@ pub(crate) struct EmailRow {
     email_address: Option<String>,
     is_active: bool,
     is_forgotten: bool,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     pub(crate) application_id: Option<i64>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct CodeRow {
     pub(crate) id: i64,
     customer_code: Option<String>,
     company_code: Option<String>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     pub(crate) application_id: Option<i64>,
 }
 
@@ -82,7 +82,7 @@ impl CodeRow {
 pub(crate) struct AddressesRow {
     #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     pub(crate) application_id: Option<i64>,
     #[serde(default, deserialize_with = "serde_utils::list")]
     pub(crate) addresses: Vec<AddressRow>,
@@ -119,7 +119,7 @@ pub(crate) struct FoundRow {
     is_active: bool,
     /// Required for customers, because a forgotten one must not be mistaken for one that is not (P12).
     is_forgotten: Option<bool>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     pub(crate) application_id: Option<i64>,
     #[serde(default, deserialize_with = "serde_utils::list")]
     pub(crate) addresses: Vec<AddressRow>,
@@ -226,7 +226,7 @@ pub(crate) struct ChangedRow {
     updated: Option<String>,
     #[serde(default)]
     is_forgotten: bool,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     pub(crate) application_id: Option<i64>,
 }
 

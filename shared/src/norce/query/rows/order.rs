@@ -17,13 +17,13 @@ pub(crate) struct OrderRow {
     id: i64,
     #[serde(deserialize_with = "serde_utils::id")]
     application_id: i64,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     buyer_customer_id: Option<i64>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     buyer_company_id: Option<i64>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     payer_customer_id: Option<i64>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     payer_company_id: Option<i64>,
     buyer: Option<PartyRow>,
     payer: Option<PartyRow>,
@@ -35,7 +35,7 @@ pub(crate) struct OrderRow {
 struct PartyRow {
     email_address: Option<String>,
     organization_no: Option<String>,
-    #[serde(default, deserialize_with = "serde_utils::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::reference")]
     country_id: Option<i64>,
 }
 

@@ -21,7 +21,7 @@ pub(super) fn personal(text: Option<String>) -> Option<Personal> {
     text.and_then(Personal::parse)
 }
 
-/// The id of a party; 0 means none, like null.
+/// The id of a party, if there is one that can be an id.
 pub(super) fn party_id(id: Option<i64>) -> Option<NorceId> {
     id.and_then(|id| NorceId::try_from(id).ok())
 }
