@@ -291,8 +291,12 @@ impl NorceSimulator {
         }
     }
 
-    fn raise_one(&self, event: Event) {
+    fn raise_one(&self, mut event: Event) {
         let mut state = self.state();
+        if state.settings.zero_for_none {
+            let application = event.body.entry("ApplicationId");
+            application.or_insert(0.into());
+        }
         let subscription = state
             .subscriptions
             .iter()
