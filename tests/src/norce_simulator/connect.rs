@@ -243,6 +243,13 @@ pub(super) fn import(
     let notes = header.notes(kind, &raw);
     state.contract_notes.extend(notes);
     let invalid = invalid_rows(&state, kind, &raw);
+    let is_refused = |row| {
+        let mut poison = state.poison.iter();
+        poison.any(|poison| poison.mode == PoisonMode::NoJob && poison.rows.contains(row))
+    };
+    if raw.iter().any(is_refused) {
+        return import_answer(None, raw.len(), &invalid);
+    }
     state.last_job += 1;
     let job = state.last_job;
     state.jobs.insert(
@@ -269,27 +276,32 @@ pub(super) fn import(
         at: now,
     });
     drop(state);
-    let messages: Vec<&str> = invalid
-        .iter()
-        .map(|(_, message)| message.as_str())
-        .collect();
-    // Norce's values of StatusCode are not in the facts.
-    let answer = json!({
-        "StatusCode": "OK",
-        "Description": "",
-        "JobId": job.to_string(),
-        "ValidationSummary": {
-            "NrOfItemsInTotal": raw.len(),
-            "NrOfValidationFailures": messages.len(),
-            "Messages": messages,
-        },
-    });
+    let answer = import_answer(Some(job), raw.len(), &invalid);
     simulator.start(Work {
         job,
         header,
         rows,
         raw,
         invalid,
+    });
+    answer
+}
+
+/// `JobResponse`. Norce's values of `StatusCode` are not in the facts.
+fn import_answer(job: Option<i64>, rows: usize, invalid: &[(usize, String)]) -> Response {
+    let messages: Vec<&str> = invalid
+        .iter()
+        .map(|(_, message)| message.as_str())
+        .collect();
+    let answer = json!({
+        "StatusCode": if job.is_some() { "OK" } else { "Failed" },
+        "Description": "",
+        "JobId": job.map(|job| job.to_string()),
+        "ValidationSummary": {
+            "NrOfItemsInTotal": rows,
+            "NrOfValidationFailures": messages.len(),
+            "Messages": messages,
+        },
     });
     responses::json(StatusCode::OK, &answer)
 }
@@ -332,10 +344,10 @@ fn invalid_rows(state: &State, kind: ImportKind, raw: &[Value]) -> Vec<(usize, S
             let message = format!("Row {}: ApplicationKey is required.", index + 1);
             invalid.push((index, message));
         }
-        let poison = state
-            .poison
-            .iter()
-            .find(|poison| poison.mode == PoisonMode::ValidationFails && poison.rows.contains(row));
+        let poison = state.poison.iter().find(|poison| {
+            let is_found = matches!(poison.mode, PoisonMode::ValidationFails | PoisonMode::NoJob);
+            is_found && poison.rows.contains(row)
+        });
         if let Some(poison) = poison {
             invalid.push((index, poison.message.clone()));
         }
@@ -496,7 +508,8 @@ fn carry_out_rows(state: &mut State, work: &Work, now: DateTime<Utc>) -> Outcome
             outcome.updates += 1;
             continue;
         }
-        if let Some(poison) = poison.filter(|poison| poison.mode != PoisonMode::RowWarns) {
+        let is_imported = |mode| matches!(mode, PoisonMode::RowWarns | PoisonMode::RowErrsUnnamed);
+        if let Some(poison) = poison.filter(|poison| !is_imported(poison.mode)) {
             outcome.failed(jobs.imported_rows.show(raw), &poison.message);
             if poison.mode == PoisonMode::RowFailsJobFails {
                 outcome.status = JobStatus::Failed;
@@ -523,11 +536,14 @@ fn carry_out_rows(state: &mut State, work: &Work, now: DateTime<Utc>) -> Outcome
             }) => {
                 outcome.inserts += inserts;
                 outcome.updates += updates;
+                let show = || jobs.imported_rows.show(raw);
                 let warnings = warnings.into_iter();
-                let warnings = warnings.chain(poison.map(|it| it.message.clone()));
-                outcome.log.extend(
-                    warnings.map(|message| (WARNING, message, jobs.imported_rows.show(raw))),
-                );
+                let warnings = warnings.map(|message| (WARNING, message, show()));
+                outcome.log.extend(warnings);
+                outcome.log.extend(poison.map(|poison| match poison.mode {
+                    PoisonMode::RowErrsUnnamed => (ERROR, poison.message.clone(), None),
+                    _ => (WARNING, poison.message.clone(), show()),
+                }));
                 outcome.events.extend(events);
                 outcome.application = outcome.application.or(application);
                 state.contract_notes.extend(notes);

@@ -216,10 +216,14 @@ pub enum PoisonMode {
     RowFailsJobFails,
     /// Nothing is imported, the job ends with 3, and its log has no `ImportedRow` to tell which row it was.
     JobFails,
+    /// The row is imported except for a part, which a log line of severity 3 names without the row; `Fail` does not count it.
+    RowErrsUnnamed,
     /// The job ends with 2 and counts the row, but nothing of it can be seen.
     RowVanishes,
     /// Nothing is imported, the call's `ValidationSummary` says why, and the job ends with 4.
     ValidationFails,
+    /// Nothing is imported: the call is answered with 200 and without a job, and its `ValidationSummary` says why.
+    NoJob,
 }
 
 /// Rows that cannot be imported.
