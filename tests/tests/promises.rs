@@ -1330,6 +1330,7 @@ async fn p9_one_poison_row_rejects_no_good_row_however_norce_tells_of_it() {
         PoisonMode::RowFailsJobFails,
         PoisonMode::JobFails,
         PoisonMode::ValidationFails,
+        PoisonMode::NoJob,
     ] {
         let bundle = Bundle::new(&Options::default());
         let people: Vec<i64> = (0..9)
@@ -1346,6 +1347,10 @@ async fn p9_one_poison_row_rejects_no_good_row_however_norce_tells_of_it() {
         bundle.run_for(Duration::from_secs(100)).await;
         for person in people.iter().filter(|person| **person != people[4]) {
             assert_in_step(&bundle, *person).await;
+        }
+        // What Norce has refused by itself is not waited for.
+        if mode == PoisonMode::NoJob {
+            assert_eq!(bundle.owed.list().await.unwrap().len(), 1);
         }
         bundle.quiet_within(2 * HOUR).await;
         let owed = bundle.owed.list().await.unwrap();

@@ -263,9 +263,35 @@ async fn p11_the_words_of_a_validation_are_passed_on_without_personal_data() {
     let body = json!({"Message": "EmailAddress a@b.se is wrong"});
     let (_, outcome) = import(vec![answer(StatusCode::BAD_REQUEST, body)]).await;
     insta::assert_snapshot!(outcome.unwrap_err(), @"Norce refuses the request (400): EmailAddress [e-mail] is wrong");
-    let body = json!({"JobId": null, "ValidationSummary": {"Messages": ["all wrong"]}});
-    let (_, outcome) = import(vec![ok(body)]).await;
-    insta::assert_snapshot!(outcome.unwrap_err(), @"Norce may have acted: Norce's answer cannot be read: the answer to an import names no job; Norce says: all wrong");
+}
+
+/// Nothing says that Norce has acted, and it says why.
+#[tokio::test(start_paused = true)]
+async fn p9_an_answer_without_a_job_and_with_messages_is_a_refusal() {
+    let summary = json!({"NrOfItemsInTotal": 2, "Messages": ["a@b.se is wrong", "so is 2"]});
+    for job in [json!(null), json!("0"), json!("")] {
+        let body = json!({"JobId": job, "ValidationSummary": summary});
+        let (script, outcome) = import(vec![ok(body)]).await;
+        let Err(CallError::NotDone(error @ NorceError::Refused { .. })) = outcome else {
+            panic!("{outcome:?}");
+        };
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(error, @"Norce refuses the request (200): [e-mail] is wrong; so is 2");
+        }
+        assert_eq!(script.requests().len(), 1);
+    }
+    for summary in [
+        json!(null),
+        json!({"Messages": null}),
+        json!({"Messages": [" "]}),
+    ] {
+        let body = json!({"ValidationSummary": summary});
+        let (_, outcome) = import(vec![ok(body)]).await;
+        assert!(
+            matches!(outcome, Err(CallError::OutcomeUnknown(_))),
+            "{outcome:?}"
+        );
+    }
 }
 
 async fn job(body: Value) -> Option<Job> {

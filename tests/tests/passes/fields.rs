@@ -513,6 +513,7 @@ async fn p9_fields_whose_job_fails_are_owed_although_norce_has_the_code() {
         PoisonMode::RowFailsJobFails,
         PoisonMode::JobFails,
         PoisonMode::ValidationFails,
+        PoisonMode::NoJob,
     ];
     for mode in poisons.map(Some).into_iter().chain([None]) {
         let priced = Priced::new().await;

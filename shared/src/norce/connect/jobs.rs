@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::{
     domain::{JobId, NorceId, redact},
     norce::{
-        ImportedRow, Job, JobLogEntry, JobStatus, NorceError, SubmittedImport, api::read,
-        serde_utils,
+        CallError, ImportedRow, Job, JobLogEntry, JobStatus, NorceError, SubmittedImport,
+        api::read, serde_utils,
     },
 };
 
@@ -31,17 +31,19 @@ struct ValidationSummary {
     messages: Option<Vec<String>>,
 }
 
-pub(super) fn submitted(response: &Response<Bytes>) -> Result<SubmittedImport, NorceError> {
-    let answer: ImportAnswer = read("the answer to an import", response)?;
+/// The job of an import. An answer without one, but with messages, is a refusal of all rows (norce-api §3.6).
+pub(super) fn submitted(response: &Response<Bytes>) -> Result<SubmittedImport, CallError> {
+    let answer: ImportAnswer =
+        read("the answer to an import", response).map_err(CallError::OutcomeUnknown)?;
     let messages: Vec<String> = answer
         .validation_summary
         .and_then(|summary| summary.messages)
         .unwrap_or_default()
         .iter()
+        .filter(|message| !message.trim().is_empty())
         .take(MAX_MESSAGES)
         .map(|message| redact(message))
         .collect();
-    // The answer to a call whose rows all fail the synchronous validation is not documented (norce-api §14).
     match answer.job_id.filter(|id| *id > 0) {
         Some(id) => Ok(SubmittedImport {
             job: JobId(id),
@@ -49,12 +51,13 @@ pub(super) fn submitted(response: &Response<Bytes>) -> Result<SubmittedImport, N
         }),
         None if messages.is_empty() => {
             let reason = "the answer to an import names no job";
-            Err(NorceError::Unreadable(reason.to_owned()))
+            let error = NorceError::Unreadable(reason.to_owned());
+            Err(CallError::OutcomeUnknown(error))
         }
-        None => Err(NorceError::Unreadable(format!(
-            "the answer to an import names no job; Norce says: {}",
-            messages.join("; ")
-        ))),
+        None => Err(CallError::NotDone(NorceError::Refused {
+            status: response.status().as_u16(),
+            reason: messages.join("; "),
+        })),
     }
 }
 

@@ -200,7 +200,7 @@ impl NorceImports for ConnectClient {
             .api
             .send(request, Idempotency::NonIdempotent, deadline)
             .await?;
-        submitted(&response).map_err(CallError::OutcomeUnknown)
+        submitted(&response)
     }
 
     async fn job(&self, job: JobId, deadline: Deadline) -> Result<Option<Job>, NorceError> {
