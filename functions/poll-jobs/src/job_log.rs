@@ -12,7 +12,9 @@ pub(crate) struct RowResults<'l> {
     pub(crate) refused: Vec<(&'l ImportLine, &'l str)>,
     /// The lines that Norce imported.
     pub(crate) taken: Vec<&'l ImportLine>,
-    /// Warnings about a row, and those of which Norce does not say which row they are about.
+    /// Warnings about a row, and those of which Norce does not say which row they are about. An error of which it does not
+    /// say that either counts as one: whether a job that has succeeded can have it is not documented (norce-api §4.3), and to
+    /// refuse a row for it would be a guess.
     pub(crate) warnings: Vec<(Option<&'l ImportLine>, &'l str)>,
 }
 
@@ -29,7 +31,12 @@ impl<'l> RowResults<'l> {
         // A bare code cannot be carried out in part.
         let mut full = results.taken.iter().filter(|line| !line.is_code_only());
         let only = full.next().filter(|_| full.next().is_none());
-        let warnings = log.iter().filter(|entry| entry.is_warning).map(|entry| {
+        let is_of_no_row =
+            |entry: &JobLogEntry| entry.is_error && !lines.iter().any(|line| is_about(entry, line));
+        let warnings = log
+            .iter()
+            .filter(|entry| entry.is_warning || is_of_no_row(entry));
+        let warnings = warnings.map(|entry| {
             let named = results.taken.iter().find(|line| is_about(entry, line));
             (named.or(only).copied(), entry.message.as_str())
         });

@@ -544,6 +544,25 @@ async fn p9_fields_whose_job_fails_are_owed_although_norce_has_the_code() {
     }
 }
 
+/// The job counts as carried out, so that nothing is submitted twice; and Norce's words reach whoever can judge them.
+#[tokio::test(start_paused = true)]
+async fn p9_an_error_of_no_row_in_a_job_that_has_succeeded_is_owed_in_norces_words() {
+    let priced = Priced::new().await;
+    let norce = &priced.bundle.norce;
+    norce.poison(Poison {
+        rows: PoisonRows::Ids([priced.id].into()),
+        mode: PoisonMode::RowErrsUnnamed,
+        message: "something went wrong".to_owned(),
+    });
+    let imports = norce.imports().len();
+    priced.bundle.pass(PassMode::Delta).await;
+    assert_eq!(norce.imports().len(), imports + 1);
+    let warned = (Stage::FieldsToNorce, Reason::Warned);
+    assert_eq!(priced.owed().await, [warned]);
+    let owed = priced.bundle.owed.list().await.unwrap().remove(0);
+    assert!(owed.detail.contains("something went wrong"), "{owed:#?}");
+}
+
 /// Whatever is known of its job: reading it back shows that it is there.
 #[tokio::test(start_paused = true)]
 async fn p9_a_code_that_norce_has_is_confirmed_and_never_submitted_again() {
