@@ -100,6 +100,9 @@ pub struct Settings {
     pub query_hides: BTreeSet<i64>,
     /// Whether Query answers at `$metadata`.
     pub query_describes_itself: bool,
+    /// Rows of a page of a relation that is expanded; `None` is all of them. Whether Query pages these is not in the facts
+    /// (norce-api §5.1).
+    pub query_expanded_page_size: Option<usize>,
     /// How deep `$expand` may go.
     pub query_expand_depth: usize,
     /// Whether a filter may use `in`.
@@ -148,6 +151,7 @@ impl Default for Settings {
             query_lacks: Vec::new(),
             query_hides: BTreeSet::new(),
             query_describes_itself: true,
+            query_expanded_page_size: None,
             query_expand_depth: 3,
             query_in_operator: false,
             query_navigation_paths: false,

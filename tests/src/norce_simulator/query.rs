@@ -96,12 +96,18 @@ pub(super) const SETS: [EntitySet; 6] = [
 pub(super) struct Target {
     set: EntitySet,
     key: Option<String>,
+    /// A relation of the row with this key.
+    navigation: Option<Navigation>,
 }
 
 impl Target {
-    /// Reads `{Namespace}/{Set}` or `{Namespace}/{Set}(key)`, in any case.
+    /// Reads `{Namespace}/{Set}`, `{Namespace}/{Set}(key)` or `{Namespace}/{Set}(key)/{Relation}`, in any case but the relation's.
     pub(super) fn read(path: &str) -> Option<Self> {
         let (namespace, set) = path.split_once('/')?;
+        let (set, relation) = match set.split_once('/') {
+            Some((set, relation)) => (set, Some(relation)),
+            None => (set, None),
+        };
         let (name, key) = match set.split_once('(') {
             Some((name, key)) => (name, Some(key.strip_suffix(')')?.to_owned())),
             None => (set, None),
@@ -109,7 +115,15 @@ impl Target {
         let set = SETS.into_iter().find(|set| {
             set.namespace.eq_ignore_ascii_case(namespace) && set.name.eq_ignore_ascii_case(name)
         })?;
-        Some(Self { set, key })
+        let navigation = match relation {
+            Some(relation) => Some(set.of.navigation(relation)?),
+            None => None,
+        };
+        Some(Self {
+            set,
+            key,
+            navigation,
+        })
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
@@ -134,6 +148,8 @@ struct Options {
     order: Vec<(usize, bool)>,
     top: Option<usize>,
     skip: usize,
+    /// As they came, for a link to the rest.
+    pairs: Vec<(String, String)>,
 }
 
 /// Which options a place allows.
@@ -184,6 +200,8 @@ impl Reader<'_> {
                 ("$skip", Place::Set | Place::Nested) => options.skip = count(&name, &value)?,
                 _ => return Err(format!("The query parameter '{name}' is not supported.")),
             }
+            let pair = (name.clone().into_owned(), value.into_owned());
+            options.pairs.push(pair);
             seen.push(name.into_owned());
         }
         Ok(options)
@@ -328,25 +346,48 @@ pub(super) fn answer(
     };
     let pairs = form_urlencoded::parse(query.as_bytes());
     let reader = Reader { settings };
+    if let (Some(key), Some(navigation)) = (&target.key, target.navigation) {
+        return match reader.options(navigation.target, Place::Nested, 1, pairs) {
+            Ok(nested) => rest(
+                register,
+                settings,
+                base,
+                (target.set, key),
+                (navigation, nested),
+            ),
+            Err(message) => refusal(StatusCode::BAD_REQUEST, &message),
+        };
+    }
     let options = match reader.options(target.set.of, place, 0, pairs) {
         Ok(options) => options,
         Err(message) => return refusal(StatusCode::BAD_REQUEST, &message),
     };
     match &target.key {
-        Some(key) => single(register, settings, target.set, key, &options),
-        None => list(register, settings, base, target.set, query, &options),
+        Some(key) => single(register, settings, base, (target.set, key), &options),
+        None => list(register, settings, base, target.set, &options),
     }
 }
 
 fn single(
     register: &Register,
     settings: &Settings,
-    set: EntitySet,
-    key: &str,
+    base: &str,
+    (set, key): (EntitySet, &str),
     options: &Options,
 ) -> Response {
+    match row_of(register, set, key) {
+        Ok(row) => responses::json(
+            StatusCode::OK,
+            &Value::Object(model(register, settings, base, set.of, row, options)),
+        ),
+        Err(refusal) => *refusal,
+    }
+}
+
+fn row_of<'a>(register: &'a Register, set: EntitySet, key: &str) -> Result<Row<'a>, Box<Response>> {
     let Some(key) = key_values(set, key) else {
-        return refusal(StatusCode::BAD_REQUEST, "The key is not valid.");
+        let refusal = refusal(StatusCode::BAD_REQUEST, "The key is not valid.");
+        return Err(Box::new(refusal));
     };
     let found = rows(register, set.of, key[0]..=key[0]).find(|row| {
         let matches = |(name, value): (&&str, &i64)| {
@@ -355,13 +396,59 @@ fn single(
         };
         set.key.iter().zip(&key).all(matches)
     });
-    match found {
-        Some(row) => responses::json(
-            StatusCode::OK,
-            &Value::Object(model(register, settings, set.of, row, options)),
-        ),
-        None => refusal(StatusCode::NOT_FOUND, "The resource was not found."),
+    found.ok_or_else(|| {
+        let refusal = refusal(StatusCode::NOT_FOUND, "The resource was not found.");
+        Box::new(refusal)
+    })
+}
+
+/// A page of a relation, to which a link in an expanded row leads.
+fn rest(
+    register: &Register,
+    settings: &Settings,
+    base: &str,
+    (set, key): (EntitySet, &str),
+    (navigation, nested): (Navigation, Options),
+) -> Response {
+    let row = match row_of(register, set, key) {
+        Ok(row) => row,
+        Err(refusal) => return *refusal,
+    };
+    let options = Options {
+        select: Some(Vec::new()),
+        expand: vec![(navigation, nested)],
+        ..Options::default()
+    };
+    let mut model = model(register, settings, base, set.of, row, &options);
+    let mut envelope = Map::new();
+    let rows = model.remove(navigation.name).unwrap_or_default();
+    envelope.insert("value".to_owned(), rows);
+    if let Some(next) = model.remove(&format!("{}{NEXT_LINK}", navigation.name)) {
+        envelope.insert(NEXT_LINK.to_owned(), next);
     }
+    responses::json(StatusCode::OK, &Value::Object(envelope))
+}
+
+const NEXT_LINK: &str = "@odata.nextLink";
+
+/// Where the rest of a relation is (OData JSON Format 4.0, 4.5.5). Only rows of sets have an address.
+fn link_to_rest(
+    base: &str,
+    of: EntityType,
+    row: Row<'_>,
+    (navigation, nested): (Navigation, &Options),
+    skip: usize,
+) -> Option<String> {
+    let set = SETS.into_iter().find(|set| set.of == of)?;
+    let Scalar::Integer(id) = row.value(of.find("Id")?) else {
+        return None;
+    };
+    let pairs = nested.pairs.iter();
+    let query = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
+    let query = next_query(query, skip);
+    let (namespace, name, relation) = (set.namespace, set.name, navigation.name);
+    let root = format!("{base}/commerce/query/2.0/{namespace}");
+    Some(format!("{root}/{name}({id})/{relation}?{query}"))
 }
 
 /// `5`, or `CustomerId=1,CompanyId=2` in any order.
@@ -443,7 +530,6 @@ fn list(
     settings: &Settings,
     base: &str,
     set: EntitySet,
-    query: &str,
     options: &Options,
 ) -> Response {
     let first_key = set.key[0];
@@ -483,7 +569,7 @@ fn list(
     found.truncate(page);
     let values: Vec<Value> = found
         .into_iter()
-        .map(|row| Value::Object(model(register, settings, set.of, row, options)))
+        .map(|row| Value::Object(model(register, settings, base, set.of, row, options)))
         .collect();
     let root = format!("{base}/commerce/query/2.0/{}", set.namespace);
     let mut envelope = Map::new();
@@ -493,9 +579,11 @@ fn list(
     );
     envelope.insert("value".to_owned(), values.into());
     if more {
-        let next = next_query(query, options.skip + page);
+        let pairs = options.pairs.iter();
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
+        let next = next_query(pairs, options.skip + page);
         envelope.insert(
-            "@odata.nextLink".to_owned(),
+            NEXT_LINK.to_owned(),
             format!("{root}/{}?{next}", set.name).into(),
         );
     }
@@ -503,11 +591,11 @@ fn list(
 }
 
 /// The same options with another `$skip`.
-fn next_query(query: &str, skip: usize) -> String {
+fn next_query<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>, skip: usize) -> String {
     let mut next = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in pairs {
         if name != "$skip" {
-            next.append_pair(&name, &value);
+            next.append_pair(name, value);
         }
     }
     next.append_pair("$skip", &skip.to_string());
@@ -538,6 +626,7 @@ fn sort(rows: &mut [Row<'_>], order: &[(usize, bool)]) {
 fn model(
     register: &Register,
     settings: &Settings,
+    base: &str,
     of: EntityType,
     row: Row<'_>,
     options: &Options,
@@ -584,19 +673,21 @@ fn model(
             })
             .collect();
         sort(&mut related, &nested.order);
-        let mut models = related
-            .into_iter()
-            .skip(nested.skip)
-            .take(nested.top.unwrap_or(usize::MAX))
-            .map(|row| {
-                Value::Object(self::model(
-                    register,
-                    settings,
-                    navigation.target,
-                    row,
-                    nested,
-                ))
-            });
+        let page = nested.top.or(settings.query_expanded_page_size);
+        let page = page.unwrap_or(usize::MAX);
+        if navigation.many
+            && nested.top.is_none()
+            && related.len().saturating_sub(nested.skip) > page
+            && let Some(link) =
+                link_to_rest(base, of, row, (*navigation, nested), nested.skip + page)
+        {
+            model.insert(format!("{}{NEXT_LINK}", navigation.name), link.into());
+        }
+        let related = related.into_iter().skip(nested.skip).take(page);
+        let mut models = related.map(|row| {
+            let of = navigation.target;
+            Value::Object(self::model(register, settings, base, of, row, nested))
+        });
         let value = if navigation.many {
             Value::Array(models.collect())
         } else {

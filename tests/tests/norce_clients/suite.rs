@@ -298,6 +298,34 @@ async fn relations_logins_look_ups_and_sweeps_name_their_customer() {
     }
 }
 
+/// OData lets a service page what is expanded too; a page of it taken for the whole would end relations.
+#[tokio::test(start_paused = true)]
+async fn every_related_row_is_read_however_few_query_sends_at_once() {
+    let shop = Shop::new(Settings {
+        query_expanded_page_size: Some(2),
+        ..Settings::default()
+    });
+    let people: Vec<i64> = (0..5)
+        .map(|number| shop.customer(&format!("{number}@example.com")))
+        .collect();
+    let companies: Vec<i64> = (0..5).map(|_| shop.company("556036-0793")).collect();
+    for person in &people {
+        shop.norce.link(*person, companies[0], true);
+    }
+    for company in &companies[1..] {
+        shop.norce.link(people[0], *company, false);
+    }
+    let entity = EntityRef::company(Scope::Client, id(companies[0]));
+    let read = shop.query.company(entity, minute()).await;
+    let contacts: Vec<EntityRef> = people.iter().map(|person| customer(*person)).collect();
+    assert_eq!(read.unwrap().unwrap().contacts, contacts);
+    let read = shop.query.customer(customer(people[0]), minute()).await;
+    assert_eq!(read.unwrap().unwrap().companies.len(), 5);
+    let ids = [id(people[0])];
+    let relations = shop.query.relations(Scope::Client, &ids, minute()).await;
+    assert_eq!(relations.unwrap()[&ids[0]].len(), 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_contact_of_an_inactive_company_is_not_its_contact() {
     let shop = Shop::new(Settings::default());

@@ -817,9 +817,10 @@ async fn p11_a_token_never_follows_a_link_or_a_redirect_to_another_host() {
     let mut redirect = answer(StatusCode::FOUND, json!({})).unwrap();
     let elsewhere = "https://evil.example/".parse().unwrap();
     redirect.headers_mut().insert("location", elsewhere);
-    let (script, client) = client([foreign, Ok(redirect)]);
+    let row = json!({"Id": 1, "Companies": [], "Companies@odata.nextLink": "//evil.example/"});
+    let (script, client) = client([foreign, Ok(redirect), rows(json!([row]))]);
     let mut errors = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         let outcome = client
             .codes(EntityKind::Customer, Scope::Client, &[id(1)], minute())
             .await;
@@ -828,9 +829,10 @@ async fn p11_a_token_never_follows_a_link_or_a_redirect_to_another_host() {
     insta::assert_snapshot!(errors.join("\n"), @"
     Norce's answer cannot be read: Customers/Customers: the link to the next page leads to another host, where a token must not go
     the configuration does not fit Norce: status 302 instead of an answer; check NORCE_BASE_URL
+    Norce's answer cannot be read: Customers/Customers(1): the rest of Companies: the link to the next page leads to another host, where a token must not go
     ");
     let requests = script.requests();
-    assert_eq!(requests.len(), 2);
+    assert_eq!(requests.len(), 3);
     assert!(
         requests
             .iter()

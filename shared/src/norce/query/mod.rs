@@ -10,6 +10,7 @@ mod child_times;
 mod client;
 mod countries;
 mod diagnostics;
+mod expanded;
 mod metadata;
 mod pages;
 mod rows;

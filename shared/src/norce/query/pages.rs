@@ -9,16 +9,17 @@ use std::{
 use bytes::Bytes;
 use http::Response;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 use url::Url;
 
-use super::{metadata::XML, sets::QUERY};
+use super::{expanded, metadata::XML, sets::QUERY};
 use crate::{
     domain::{ApplicationId, ShopField, ShopFields},
     http::{
         Deadline,
         odata::{Filter, Options, Page, next_page},
     },
-    norce::{NorceApi, NorceError, api::read},
+    norce::{NorceApi, NorceError, api::read, serde_utils},
 };
 
 /// Norce Query of one tenant, by pages.
@@ -58,7 +59,59 @@ impl Pages {
         deadline: Deadline,
     ) -> Result<Page<T>, NorceError> {
         let response: Response<Bytes> = self.api.get(url, application, deadline).await?;
-        read(set, &response)
+        if !expanded::may_be_cut(response.body()) {
+            return read(set, &response);
+        }
+        let page: Page<Value> = read(set, &response)?;
+        let mut rows = Vec::with_capacity(page.value.len());
+        for mut row in page.value {
+            self.complete(set, url, &mut row, application, deadline)
+                .await?;
+            // The parser's own message is dropped because it can quote a value.
+            let row = serde_json::from_value(row).map_err(|_| {
+                NorceError::Unreadable(format!("{set}: a row is not of the documented shape"))
+            });
+            rows.push(row?);
+        }
+        Ok(Page {
+            value: rows,
+            next_link: page.next_link,
+        })
+    }
+
+    /// Reads the related rows that a row lacks. A refusal is no refusal of the request for the row: it cannot be read whole.
+    async fn complete(
+        &self,
+        set: &'static str,
+        url: &Url,
+        row: &mut Value,
+        application: ApplicationId,
+        deadline: Deadline,
+    ) -> Result<(), NorceError> {
+        let id = row.get("Id").and_then(serde_utils::whole_number);
+        let id = id.map(|id| id.to_string()).unwrap_or_default();
+        while let Some(cut) = expanded::take_cut(row) {
+            let unreadable = |reason: &dyn std::fmt::Display| {
+                let place = cut.place.trim_start_matches('/');
+                NorceError::Unreadable(format!("{set}({id}): the rest of {place}: {reason}"))
+            };
+            let mut next = Some((url.clone(), cut.link.clone()));
+            while let Some((page, link)) = next {
+                let url = next_page(&page, &link).map_err(|error| unreadable(&error))?;
+                let response = self.api.get(&url, application, deadline).await;
+                let response = response.map_err(|error| match error {
+                    NorceError::Refused { .. } => unreadable(&error),
+                    error => error,
+                })?;
+                let rest: Page<Value> = read(format_args!("{set}({id})"), &response)?;
+                let Some(Value::Array(rows)) = row.pointer_mut(&cut.place) else {
+                    return Err(unreadable(&"no list"));
+                };
+                rows.extend(rest.value);
+                next = rest.next_link.map(|link| (url, link));
+            }
+        }
+        Ok(())
     }
 
     /// The first page and its URL. If Query refuses the request, the refused parts are found, once for a set, and left out
