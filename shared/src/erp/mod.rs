@@ -6,6 +6,7 @@
 mod answer;
 pub mod business_central;
 mod country_setup;
+mod email_field;
 mod error;
 pub mod events;
 mod extra_fields;

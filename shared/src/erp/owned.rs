@@ -1,8 +1,8 @@
 //! The fields of a record that the ERP owns: the values that are sent to Norce, and their fingerprint.
 
-use super::{ErpRecord, NaturalKey, organisation_keys, sent::short};
+use super::{ErpRecord, NaturalKey, email_field, organisation_keys, sent::short};
 use crate::domain::{
-    Address, CountryCode, EmailKey, EntityKind, ErpDelivery, FieldGroup, FieldGroups, Fingerprint,
+    Address, CountryCode, EntityKind, ErpDelivery, FieldGroup, FieldGroups, Fingerprint,
     FingerprintKey, Names, NorceAddresses, NorceFields, OrganisationKey, PartyType, Personal,
     Resource,
 };
@@ -33,12 +33,9 @@ impl ErpRecord {
                 self.country(),
             ),
             EntityKind::Customer => {
-                // Business Central may hold several addresses, separated by semicolons (erp-apis §1.2).
-                let emails = fields.email.iter().flat_map(|it| it.expose().split(';'));
-                emails
-                    .filter_map(EmailKey::parse)
-                    .map(NaturalKey::Email)
-                    .collect()
+                let emails = fields.email.iter();
+                let keys = emails.flat_map(|it| email_field::keys(it.expose()));
+                keys.map(NaturalKey::Email).collect()
             }
         }
     }
@@ -113,7 +110,7 @@ impl ErpRecord {
                 FieldGroup::CompanyRelations => key.of(&self.company)?,
                 FieldGroup::Names => key.of(&fields.name)?,
                 FieldGroup::ContactDetails => {
-                    key.of(&[&fields.email, &fields.phone, &fields.mobile])?
+                    key.of(&[&self.email(), &fields.phone, &fields.mobile])?
                 }
                 FieldGroup::InvoiceAddress => match fields.gln.value() {
                     None => key.of(&fields.address)?,
@@ -136,6 +133,11 @@ impl ErpRecord {
         Ok((!text.is_empty()).then(|| Fingerprint::from(text)))
     }
 
+    /// The one e-mail address that Norce gets.
+    fn email(&self) -> Option<Personal> {
+        self.fields.email.as_ref().and_then(email_field::first)
+    }
+
     /// The values of an import into Norce. `norces`: the addresses that the entity has in Norce now; an import that sets no
     /// address, or inserts the entity, needs none.
     pub fn norce_fields(&self, norces: &NorceAddresses) -> NorceFields {
@@ -145,7 +147,7 @@ impl ErpRecord {
                 EntityKind::Company => Names::Company(name.clone()),
                 EntityKind::Customer => split(name),
             }),
-            email: fields.email.clone(),
+            email: self.email(),
             phone: fields.phone.clone(),
             mobile: fields.mobile.clone(),
             invoice_address: norces.invoice_over(fields.address.as_ref(), &fields.gln),
@@ -296,6 +298,28 @@ mod tests {
         for details in [[value(), empty()], [empty(), value()]] {
             assert_eq!(changed(of(empty(), details)), "delivery-addresses");
         }
+    }
+
+    #[test]
+    fn norce_gets_one_address_of_several_and_a_change_of_the_others_changes_nothing() {
+        let key = FingerprintKey::new(b"k");
+        let owns = FieldGroups::of(&[FieldGroup::ContactDetails]);
+        let with = |email: &str| {
+            let mut record = record();
+            record.fields.email = Personal::parse(email);
+            record
+        };
+        let sent = |email| with(email).norce_fields(&NorceAddresses::default()).email;
+        let hash = |email| with(email).owned_fingerprint(owns, &key).unwrap();
+        for several in [
+            "anna@x.se;faktura@x.se",
+            "anna@x.se, faktura@x.se",
+            "\"Anna Ek\" <anna@x.se>",
+        ] {
+            assert_eq!(sent(several), Personal::parse("anna@x.se"), "{several}");
+            assert_eq!(hash(several), hash("anna@x.se"), "{several}");
+        }
+        assert_eq!(sent("ring Anna"), None);
     }
 
     #[test]

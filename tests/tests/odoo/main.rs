@@ -29,8 +29,8 @@ use register::{Partners, is_write};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        Address, AddressDetails, CountryCode, DeliveryAddress, EntityRef, ErpDetail, FieldGroup,
-        FieldGroups, NorceId, OrganisationNumber, Personal, Scope, VatNumber,
+        Address, AddressDetails, CountryCode, DeliveryAddress, EntityKind, EntityRef, ErpDetail,
+        FieldGroup, FieldGroups, NorceId, OrganisationNumber, Personal, Scope, VatNumber,
     },
     erp::{
         CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, NaturalKey, Party,
@@ -352,6 +352,44 @@ async fn numbers_are_written_in_the_form_that_odoo_takes(server: &Server) {
     assert_eq!(record.fields.vat_number, vat);
     let key = NaturalKey::organisation("SE556036079301", None);
     assert_eq!(party.keys(), Vec::from_iter(key));
+}
+
+/// A partner's field can hold several addresses, or one with a name (erp-apis §2.4): each finds the partner, and the shop
+/// replaces them only by an address that is not among them.
+async fn each_of_several_addresses_finds_the_partner_and_they_stay(server: &Server) {
+    let erp = adapter(settings(server));
+    let anna = person("several.anna@example.com");
+    let record = created(&erp, &without_code(900_060), &anna).await;
+    let id = record.id.id.parse::<i64>().unwrap();
+    let keys = ["several.anna@example.com", "several.invoice@example.com"]
+        .map(|email| NaturalKey::email(email).unwrap());
+    for several in [
+        "Several.Anna@example.com, several.invoice@example.com",
+        "\"Ek, Anna\" <several.anna@example.com>; several.invoice@example.com",
+    ] {
+        let values = json!({ "ids": [id], "vals": { "email": several } });
+        let written = server.call("res.partner", "write", values).await;
+        written.unwrap();
+        for key in &keys {
+            let found = erp.find_by_key(&PartyKind::Person, key, soon()).await;
+            let found: Vec<_> = found.unwrap().into_iter().map(|it| it.id).collect();
+            assert_eq!(found, [record.id.clone()], "{several}");
+        }
+        let held = erp.holders_of_keys(EntityKind::Customer, &keys, soon());
+        assert_eq!(held.await.unwrap().len(), keys.len(), "{several}");
+        let seen = erp.get(&record.id, soon()).await.unwrap().unwrap();
+        let outcome = erp.update(&seen, &anna, soon()).await.unwrap();
+        let UpdateOutcome::Unchanged(there) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(there.fields.email, Personal::parse(several));
+    }
+    let seen = erp.get(&record.id, soon()).await.unwrap().unwrap();
+    let moved = person("several.new@example.com");
+    let outcome = erp.update(&seen, &moved, soon()).await.unwrap();
+    assert!(matches!(outcome, UpdateOutcome::Updated(_)), "{outcome:?}");
+    let there = erp.get(&record.id, soon()).await.unwrap().unwrap();
+    assert_eq!(there.fields.email, moved.email);
 }
 
 /// P15: a code that Odoo's sequence or the pattern gives, and that somebody has entered by hand, leads to nobody's partner. A
@@ -875,6 +913,13 @@ mod where_odoo_runs {
     fn a_partner_without_a_code_is_not_made_again() {
         with_odoo(async |odoo| {
             super::a_partner_without_a_code_is_not_made_again(&odoo.server).await
+        });
+    }
+
+    #[test]
+    fn each_of_several_addresses_finds_the_partner_and_they_stay() {
+        with_odoo(async |odoo| {
+            super::each_of_several_addresses_finds_the_partner_and_they_stay(&odoo.server).await
         });
     }
 

@@ -10,8 +10,8 @@ use super::formats::{
     MOBILE_PHONE_NUMBER, PHONE_NUMBER, POSTAL_CODE, STATE, TAX_REGISTRATION_NUMBER, address_lines,
 };
 use crate::{
-    domain::{Address, EmailKey, Personal, ShopField, ShopFields, VatNumber},
-    erp::{ErpError, ErpFields, Party, PartyKind, Resource},
+    domain::{Address, Personal, ShopField, ShopFields, VatNumber},
+    erp::{ErpError, ErpFields, Party, PartyKind, Resource, email_field},
 };
 
 /// The fields that Business Central fills from each other: another country clears the others, and a known postal code brings
@@ -391,17 +391,10 @@ fn is_place(name: &str) -> bool {
     PLACE.iter().any(|field| field.name == name)
 }
 
-/// The addresses in an e-mail field, which may hold several (erp-apis §1.2).
-pub(super) fn addresses(email: &str) -> impl Iterator<Item = &str> {
-    email.split(';')
-}
-
 /// Whether a field has this value already.
 fn is_same(name: &str, value: &str, there: &str) -> bool {
     value == there
-        // It is unknown which of several addresses came from the shop.
-        || name == EMAIL.name && value.is_empty() && there.contains(';')
-        || name == EMAIL.name && is_one_of(value, there)
+        || name == EMAIL.name && email_field::stays(there, value)
         || name == TAX_REGISTRATION_NUMBER.name && is_completed(value, there)
         // A known postal code sets the city in the spelling of its table (erp-apis §1.4).
         || name == CITY.name && value.to_lowercase() == there.to_lowercase()
@@ -412,14 +405,6 @@ fn is_completed(number: &str, there: &str) -> bool {
     let country = number.get(..2).and_then(|country| country.parse().ok());
     let there = VatNumber::parse(there).map(|there| there.completed(country));
     there.is_some() && there == VatNumber::parse(number)
-}
-
-/// Whether a field with several addresses contains this one already. The others belong to the finance department.
-fn is_one_of(email: &str, seen: &str) -> bool {
-    let Some(key) = EmailKey::parse(email) else {
-        return false;
-    };
-    seen.contains(';') && addresses(seen).any(|it| EmailKey::parse(it).as_ref() == Some(&key))
 }
 
 /// The VAT number of a party: the shop's, or the one that follows from a valid organisation number and the country of the

@@ -8,15 +8,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::fields::addresses;
 use crate::{
     domain::{
-        Address, Code, Countries, EmailKey, ErpDetail, FieldGroup, FieldGroups, OrganisationKey,
+        Address, Code, Countries, ErpDetail, FieldGroup, FieldGroups, OrganisationKey,
         OrganisationNumber, Personal, VatNumber,
     },
     erp::{
         Block, CompanyKey, ErpError, ErpFields, ErpId, ErpRecord, ExtraFields, NaturalKey,
-        PartyKind, Resource, Unusable, UnusableRecord,
+        PartyKind, Resource, Unusable, UnusableRecord, email_field,
     },
 };
 
@@ -353,15 +352,11 @@ impl Row {
 
     pub(super) fn has_key(&self, key: &NaturalKey, countries: &Countries) -> bool {
         match key {
-            NaturalKey::Email(email) => self.has_email(email),
+            NaturalKey::Email(email) => {
+                email_field::keys(self.email().unwrap_or_default()).any(|key| key == *email)
+            }
             NaturalKey::Organisation(number) => self.number_key(countries).as_ref() == Some(number),
         }
-    }
-
-    /// Whether this is one of its e-mail addresses.
-    fn has_email(&self, key: &EmailKey) -> bool {
-        addresses(self.email.as_deref().unwrap_or_default())
-            .any(|address| EmailKey::parse(address).as_ref() == Some(key))
     }
 
     /// The key of its VAT number.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::wire::WritableField;
 use crate::{
     domain::{Address, Personal, ShopField, VatNumber},
-    erp::{ErpFields, Party, PartyKind},
+    erp::{ErpFields, Party, PartyKind, email_field},
 };
 
 /// Names and values; `null` clears a field. It has no `Debug` because it contains personal data.
@@ -82,9 +82,13 @@ impl Fields {
         let mut fields = Self::wanted(party, Some(there), takes);
         let there = Self::of(there);
         let nothing = Value::Null;
-        fields
-            .0
-            .retain(|name, value| there.0.get(name).unwrap_or(&nothing) != value);
+        fields.0.retain(|name, value| {
+            let there = there.0.get(name).unwrap_or(&nothing);
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let stays = name == WritableField::Email.as_str()
+                && email_field::stays(&text(there), &text(value));
+            there != value && !stays
+        });
         if let PartyKind::Contact {
             company: Some(wanted),
         } = &party.kind
@@ -367,6 +371,23 @@ mod tests {
         let changes = Fields::changes(&party, &there, None, &takes(&[WritableField::Address]));
         let address = &changes.to_value()["address"];
         assert_eq!(address["region"], "Skåne");
+    }
+
+    #[test]
+    fn an_address_that_is_one_of_several_stays_and_another_one_takes_their_place() {
+        let there = ErpFields {
+            email: Personal::parse("anna@x.se, faktura@x.se"),
+            ..ErpFields::default()
+        };
+        let changes = |email: &str| {
+            let party = Party {
+                email: Personal::parse(email),
+                ..party(PartyKind::Person)
+            };
+            Fields::changes(&party, &there, None, &takes(&[WritableField::Email])).to_value()
+        };
+        assert_eq!(changes("Anna@x.se"), json!({}));
+        assert_eq!(changes("ny@x.se"), json!({ "email": "ny@x.se" }));
     }
 
     #[test]

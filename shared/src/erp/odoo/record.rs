@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use super::settings::OdooSettings;
 use crate::{
     domain::{
-        Address, CountryCode, EmailKey, ErpDelivery, ErpDetail, FieldGroup, FieldGroups,
-        OrganisationKey, OrganisationNumber, Personal, ShopField, VatNumber,
+        Address, CountryCode, ErpDelivery, ErpDetail, FieldGroup, FieldGroups, OrganisationKey,
+        OrganisationNumber, Personal, ShopField, VatNumber,
     },
     erp::{
         CompanyKey, ErpFields, ErpId, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
-        UnusableRecord,
+        UnusableRecord, email_field,
     },
 };
 
@@ -211,6 +211,11 @@ impl Row {
             if *value == json!(false) {
                 return there == json!("");
             }
+            if field == "email" {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let (there, value) = (text(&there), text(value));
+                return there == value || email_field::stays(&there, &value);
+            }
             if field == "vat" {
                 let number = |value: &Value| value.as_str().and_then(VatNumber::parse);
                 return number(&there) == number(value);
@@ -337,7 +342,8 @@ impl Row {
     ) -> bool {
         match key {
             NaturalKey::Email(email) => {
-                self.text("email").and_then(EmailKey::parse).as_ref() == Some(email)
+                let field = self.text("email").unwrap_or_default();
+                email_field::keys(field).any(|key| key == *email)
             }
             NaturalKey::Organisation(number) => {
                 let country = self.reference("country_id");
