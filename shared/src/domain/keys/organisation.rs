@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     OrganisationNumber, VatNumber,
-    organisation_number::{around, national},
+    organisation_number::{around, is_digits, national},
     placeholder::is_filler,
 };
 use crate::domain::CountryCode;
@@ -85,6 +85,11 @@ impl OrganisationKey {
         if let Some((country, rest)) = lettered {
             return Self::in_country(rest, country.parse().ok()?);
         }
+        // The prefix that Greece itself does not use.
+        let rest = text.strip_prefix("GR").filter(|rest| is_digits(rest));
+        if let Some(rest) = rest {
+            return Self::in_country(rest, "GR".parse().ok()?);
+        }
         Self::in_country(text, country.or_else(|| country_of_form(text))?)
     }
 
@@ -99,7 +104,7 @@ impl OrganisationKey {
         let number = if is_nordic {
             national(text, country)?
         } else {
-            text
+            &registered(text, country)
         };
         let digits: String = number.chars().filter(char::is_ascii_digit).collect();
         let is_plausible =
@@ -174,15 +179,23 @@ impl OrganisationKey {
                     format!("FI {dashed}"),
                 ]);
             }
+            _ if country == "CH" && number.starts_with('E') => spellings.extend(swiss(number)),
             _ => {
                 spellings.push(number.to_owned());
+                let older = older_form(number, self.country);
+                spellings.extend(older.map(str::to_owned));
                 let letters = VAT_PREFIXES.iter().filter(|(_, of)| *of == country);
                 for letters in letters.map(|(letters, _)| letters) {
+                    spellings.extend(older.map(|older| format!("{letters}{older}")));
                     spellings.extend([
                         format!("{letters}{number}"),
                         format!("{letters} {number}"),
                         format!("{letters}-{number}"),
                     ]);
+                    if country == "BE" {
+                        let dotted = grouped(&[4, 3, 3], ".");
+                        spellings.extend([format!("{letters} {dotted}"), dotted]);
+                    }
                     for sizes in [&[3, 4, 2][..], &[3, 3, 3], &[2, 3, 3]] {
                         if sizes.iter().sum::<usize>() == number.len() {
                             let spaced = grouped(sizes, " ");
@@ -213,9 +226,13 @@ impl OrganisationKey {
         digits
     }
 
-    /// The letters and digits of the number in its country's register, which every spelling has in this order.
+    /// The letters and digits that every spelling has in this order.
     pub fn number(&self) -> &str {
-        &self.number
+        let number = self.number.as_str();
+        match self.country.as_str() {
+            "CH" => number.strip_prefix('E').unwrap_or(number),
+            _ => older_form(number, self.country).unwrap_or(number),
+        }
     }
 }
 
@@ -231,6 +248,71 @@ impl VatNumber {
     pub fn key(&self, country: Option<CountryCode>) -> Option<OrganisationKey> {
         OrganisationKey::of_text(self.expose(), country)
     }
+}
+
+/// The suffixes of a Swiss VAT number, one for each language, after the number of the register (python-stdnum, `ch/vat.py`).
+const SWISS_SUFFIXES: [&str; 4] = ["MWST", "TVA", "IVA", "TPV"];
+
+/// A number outside the Nordic countries in the one form in which it is compared (python-stdnum, `ch/uid.py`, `ch/vat.py`,
+/// `be/vat.py`, `gr/vat.py`, `nl/btw.py`). `text`: without the two letters of the country.
+fn registered(text: &str, country: CountryCode) -> String {
+    let padded = |text: &str, short: usize, long: usize| {
+        let is_older = is_digits(text) && text.len() == short;
+        if is_older {
+            format!("{text:0>long$}")
+        } else {
+            text.to_owned()
+        }
+    };
+    match country.as_str() {
+        // Without the E of CHE.
+        "CH" => {
+            let number = text.strip_prefix("CHE").or_else(|| text.strip_prefix('E'));
+            let number = number.unwrap_or(text);
+            let mut suffixes = SWISS_SUFFIXES.iter();
+            let number = suffixes
+                .find_map(|it| number.strip_suffix(it))
+                .unwrap_or(number);
+            if is_digits(number) && number.len() == 9 {
+                format!("E{number}")
+            } else {
+                text.to_owned()
+            }
+        }
+        "BE" => padded(text, 9, 10),
+        "GR" => padded(text, 8, 9),
+        "NL" => match text.rsplit_once('B') {
+            Some((number, unit)) if is_digits(number) && is_digits(unit) && unit.len() == 2 => {
+                format!("{number:0>9}B{unit}")
+            }
+            _ => text.to_owned(),
+        },
+        _ => text.to_owned(),
+    }
+}
+
+/// The number without the zeros at its beginning, where some write it so.
+fn older_form(number: &str, country: CountryCode) -> Option<&str> {
+    match country.as_str() {
+        "BE" | "GR" => number.strip_prefix('0'),
+        "NL" => Some(number.trim_start_matches('0')).filter(|it| *it != number),
+        _ => None,
+    }
+}
+
+/// The spellings of a Swiss number of the register, `E` and nine digits.
+fn swiss(number: &str) -> Vec<String> {
+    let digits = number.strip_prefix('E').unwrap_or(number);
+    let dotted = grouped(digits, &[3, 3, 3], ".");
+    let mut spellings = vec![format!("CHE-{dotted}"), dotted.clone(), digits.to_owned()];
+    for suffix in SWISS_SUFFIXES {
+        spellings.extend([
+            format!("CHE-{dotted} {suffix}"),
+            format!("CHE{digits}{suffix}"),
+            format!("CHE{digits} {suffix}"),
+        ]);
+    }
+    spellings
 }
 
 /// The country of a number without a prefix, where only one country has numbers of its form: ten digits with a Swedish
@@ -261,5 +343,78 @@ impl Serialize for OrganisationKey {
     /// As a VAT number, of which version 0.2.0 made its fingerprints.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&around(&self.number, self.country))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of python-stdnum's own examples.
+    #[test]
+    fn a_number_has_one_key_and_every_spelling_of_it_is_asked_for() {
+        for (country, spellings) in [
+            (
+                "CH",
+                &[
+                    "CHE-107.787.577",
+                    "CHE-107.787.577 MWST",
+                    "CHE-107.787.577 TVA",
+                    "CHE-107.787.577 IVA",
+                    "CHE-107.787.577 TPV",
+                    "CHE107787577",
+                    "CHE107787577MWST",
+                    "107.787.577",
+                ][..],
+            ),
+            (
+                "BE",
+                &[
+                    "BE0403019261",
+                    "BE403019261",
+                    "0403019261",
+                    "403019261",
+                    "BE 0403.019.261",
+                    "0403.019.261",
+                ],
+            ),
+            (
+                "GR",
+                &["EL023456783", "GR023456783", "EL23456783", "023456783"],
+            ),
+            ("NL", &["NL004495445B01", "NL4495445B01", "004495445B01"]),
+            ("AT", &["ATU13585627", "AT U13585627", "U13585627"]),
+            ("NO", &["NO 923 609 016 MVA", "923609016MVA", "NO923609016"]),
+        ] {
+            let country: CountryCode = country.parse().unwrap();
+            let key = |text: &str| VatNumber::parse(text).unwrap().key(Some(country)).unwrap();
+            let first = key(spellings[0]);
+            let asked = first.spellings();
+            for spelling in spellings {
+                assert_eq!(key(spelling).number, first.number, "{spelling}");
+                assert!(asked.contains(&(*spelling).to_owned()), "{spelling}");
+            }
+            for spelling in &asked {
+                assert_eq!(key(spelling).number, first.number, "{spelling}");
+                let mut rest = spelling.as_str();
+                for character in first.number().chars() {
+                    let at = rest.find(character).unwrap();
+                    rest = &rest[at + 1..];
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn different_numbers_keep_different_keys() {
+        let of = |text: &str, country: &str| {
+            let number = VatNumber::parse(text).unwrap();
+            number.key(country.parse().ok())
+        };
+        assert_ne!(of("BE0403019261", "BE"), of("BE0428759497", "BE"));
+        assert_ne!(of("NL004495445B01", "NL"), of("NL004495445B02", "NL"));
+        assert_ne!(of("403019261", "BE"), of("0403019261", "FR"));
+        // Not a number of the present register.
+        assert_ne!(of("CHE107787", "CH"), of("CHE107787577", "CH"));
     }
 }

@@ -186,7 +186,7 @@ pub(super) fn around(number: &str, country: CountryCode) -> String {
     }
 }
 
-fn is_digits(text: &str) -> bool {
+pub(super) fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
