@@ -1058,16 +1058,23 @@ async fn e12_an_invoice_block_leaves_payments_open_and_the_twin_contact_is_close
             .unwrap();
         assert!(matches!(outcome, UpdateOutcome::Unchanged(_)));
     }
-    // The people of an organisation are customers of their own.
+}
+
+/// Consumers of old registers are of type Company (erp-apis §1.3), and so are their contacts.
+#[tokio::test(start_paused = true)]
+async fn e12_a_blocked_customer_of_type_company_closes_its_own_contact_and_nobody_elses() {
     let world = World::new();
     let organisation = world.created(&company()).await;
-    world
-        .erp
-        .block(&organisation.id, Block::All, soon())
-        .await
-        .unwrap();
+    let buyer = contact(&organisation.id, "buyer@ekbygg.example");
+    world.created(&buyer).await;
+    let outcome = world.erp.block(&organisation.id, Block::All, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Updated(_))));
     let contacts = world.simulator.contacts(world.company);
-    assert!(contacts.iter().all(|contact| !contact.privacy_blocked));
+    assert_eq!(contacts.len(), 2);
+    for contact in contacts {
+        let is_own = contact.r#type == "Company";
+        assert_eq!(contact.privacy_blocked, is_own, "{}", contact.r#type);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -468,10 +468,10 @@ impl ContactInformation {
         self.contact_id
     }
 
-    /// The id of the contact, if it is a person.
-    pub(super) fn into_person(self) -> Option<String> {
+    /// The id of the contact, if it is of this type.
+    pub(super) fn into_id_of(self, type_name: &str) -> Option<String> {
         self.contact_id
-            .filter(|_| self.contact_type.as_deref() == Some("Person"))
+            .filter(|_| self.contact_type.as_deref() == Some(type_name))
     }
 
     /// The number of the contact, if it is a company contact.

@@ -7,7 +7,7 @@ use super::{
     error::Failure,
     fields::Fields,
     formats::{COUNTRY, POSTAL_CODE, TAX_REGISTRATION_NUMBER},
-    record::{BLOCKED_ALL, BLOCKED_INVOICE, ContactInformation, Row, type_of},
+    record::{BLOCKED_ALL, BLOCKED_INVOICE, Row, type_of},
     records::Records,
 };
 use crate::{
@@ -155,7 +155,10 @@ impl Records {
             return Ok(UpdateOutcome::Gone);
         };
         let is_blocked = row.is_blocked(block);
-        let is_person = !row.is_a(type_of(&PartyKind::Company));
+        let own_type = match row.is_a(type_of(&PartyKind::Company)) {
+            true => type_of(&PartyKind::Company),
+            false => type_of(&PartyKind::Person),
+        };
         let record = row.into_record(id.resource, &self.countries)?;
         let fields = match (id.resource, block) {
             (Resource::Customer, Block::All) => json!({ "blocked": BLOCKED_ALL }),
@@ -175,25 +178,30 @@ impl Records {
             UpdateOutcome::Unchanged(_) | UpdateOutcome::Updated(_)
         );
         if is_closed
-            && is_person
             && id.resource == Resource::Customer
-            && !self.block_twin(id, deadline).await?
+            && !self.block_twin(id, own_type, deadline).await?
         {
             return Ok(UpdateOutcome::Stale);
         }
         Ok(outcome)
     }
 
-    /// Closes the contact that Business Central keeps beside a customer that is a person (erp-apis §1.3): it holds the same
-    /// personal data. `false`: somebody else is changing it, and it is still open.
-    async fn block_twin(&self, customer: &ErpId, deadline: Deadline) -> Result<bool, ErpError> {
+    /// Closes the contact that Business Central keeps beside a customer (erp-apis §1.3), which is of the same type: it holds
+    /// the same personal data. An old consumer may be of type Company. The people of a company are customers of their own.
+    /// `false`: somebody else is changing it, and it is still open.
+    async fn block_twin(
+        &self,
+        customer: &ErpId,
+        own_type: &str,
+        deadline: Deadline,
+    ) -> Result<bool, ErpError> {
         let mut pages = self.contacts_of(&customer.id, deadline);
         let mut twins = Vec::new();
         while let Some(contacts) = pages.next().await? {
             twins.extend(
                 contacts
                     .into_iter()
-                    .filter_map(ContactInformation::into_person),
+                    .filter_map(|contact| contact.into_id_of(own_type)),
             );
         }
         for id in twins {
