@@ -349,7 +349,7 @@ impl ApiRequest<'_> {
                     }
                     Method::DELETE => {
                         self.check_etag(company.table(entity)?.get(id), false)?;
-                        company.delete(entity, id, &write)?;
+                        company.delete(entity, id)?;
                         Ok(Answer {
                             status: StatusCode::NO_CONTENT,
                             body: None,

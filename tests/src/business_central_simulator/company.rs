@@ -109,19 +109,14 @@ impl Company {
         }
     }
 
-    pub(super) fn delete(
-        &mut self,
-        entity: Entity,
-        id: Uuid,
-        write: &Write<'_>,
-    ) -> Result<(), Refused> {
+    pub(super) fn delete(&mut self, entity: Entity, id: Uuid) -> Result<(), Refused> {
         match entity {
             Entity::Customers => {
                 self.delete_customer(id)?;
                 self.changed.push((id, Change::Deleted));
                 Ok(())
             }
-            Entity::Contacts => self.delete_contact(id, write),
+            Entity::Contacts => self.delete_contact(id),
             _ => Err(Refused::method_not_allowed()),
         }
     }

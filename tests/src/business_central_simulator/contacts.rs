@@ -85,11 +85,23 @@ impl Company {
         Ok(())
     }
 
-    /// The persons of a company that is deleted stay, on their own.
-    pub(super) fn delete_contact(&mut self, id: Uuid, write: &Write<'_>) -> Result<(), Refused> {
+    /// The persons of a company are deleted with it (`Contact.Table.al`, OnDelete).
+    pub(super) fn delete_contact(&mut self, id: Uuid) -> Result<(), Refused> {
         let contact = self.contacts.remove(id)?;
         self.relations.retain(|_, related| *related != id);
-        self.move_persons(contact.text("number"), "", "", write);
+        if contact.text("type") != "Company" {
+            return Ok(());
+        }
+        let number = contact.text("number");
+        let persons: Vec<Uuid> = self
+            .contacts
+            .iter()
+            .filter(|it| it.text("type") == "Person" && it.text("companyNumber") == number)
+            .map(Record::id)
+            .collect();
+        for person in persons {
+            self.delete_contact(person)?;
+        }
         Ok(())
     }
 

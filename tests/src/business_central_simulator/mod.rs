@@ -447,9 +447,8 @@ impl BusinessCentralSimulator {
     /// # Errors
     /// When there is no such customer.
     pub fn delete_customer(&self, company: Uuid, id: Uuid) -> Result<(), Refused> {
-        self.lock().by_hand(company, |company, write| {
-            company.delete(Entity::Customers, id, write)
-        })
+        self.lock()
+            .by_hand(company, |company, _| company.delete(Entity::Customers, id))
     }
 
     /// The contacts of a customer: the one that stands for it, and the people of an organisation.
@@ -470,9 +469,8 @@ impl BusinessCentralSimulator {
     /// # Errors
     /// When there is no such contact.
     pub fn delete_contact(&self, company: Uuid, id: Uuid) -> Result<(), Refused> {
-        self.lock().by_hand(company, |company, write| {
-            company.delete(Entity::Contacts, id, write)
-        })
+        self.lock()
+            .by_hand(company, |company, _| company.delete(Entity::Contacts, id))
     }
 
     fn add<T: DeserializeOwned>(

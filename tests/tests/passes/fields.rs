@@ -840,6 +840,35 @@ async fn contact_of_two(bundle: &Bundle) -> (ContactRecord, i64, [i64; 2]) {
     (contact, customer, [company, by_hand])
 }
 
+/// Business Central deletes them with their organisation's contact (erp-apis §1.3).
+#[tokio::test(start_paused = true)]
+async fn the_people_of_an_organisation_whose_contact_is_deleted_are_gone_and_it_is_not() {
+    let bundle = Bundle::new(&relations_of_the_erp());
+    let organisation = organisation_in_erp(&bundle);
+    for number in 1..=2 {
+        contact_in_erp(&bundle, &organisation, number);
+    }
+    bundle.pass(PassMode::Full).await;
+    bundle.pass(PassMode::Full).await;
+    let erp_company = bundle.erp_company();
+    let contacts = bundle.erp.contacts(erp_company);
+    let own = contacts.iter().find(|it| it.r#type == "Company").unwrap();
+    bundle.erp.delete_contact(erp_company, own.id).unwrap();
+    assert_eq!(bundle.erp.contacts(erp_company).len(), 0);
+    bundle.pass(PassMode::Full).await;
+    let gone = async |entity| match bundle.mappings.get(entity).await.unwrap() {
+        Some(Mapping::Bound(binding)) => binding.gone_at.is_some(),
+        other => panic!("{other:?}"),
+    };
+    let customers = bundle.norce.customers();
+    assert_eq!(customers.len(), 2);
+    for row in customers {
+        assert!(gone(customer(row.row.id)).await);
+    }
+    let company = bundle.norce.companies().remove(0).row.id;
+    assert!(!gone(tests::bundle::company(company)).await);
+}
+
 /// The contact leaves its organisation in the ERP.
 fn leaves(bundle: &Bundle, contact: &ContactRecord) {
     let alone = json!({"companyNumber": ""});
