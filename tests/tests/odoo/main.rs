@@ -373,7 +373,7 @@ async fn each_of_several_addresses_finds_the_partner_and_they_stay(server: &Serv
         for key in &keys {
             let found = erp.find_by_key(&PartyKind::Person, key, soon()).await;
             let found: Vec<_> = found.unwrap().into_iter().map(|it| it.id).collect();
-            assert_eq!(found, [record.id.clone()], "{several}");
+            assert_eq!(found, std::slice::from_ref(&record.id), "{several}");
         }
         let held = erp.holders_of_keys(EntityKind::Customer, &keys, soon());
         assert_eq!(held.await.unwrap().len(), keys.len(), "{several}");
