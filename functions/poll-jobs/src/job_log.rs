@@ -1,9 +1,15 @@
 //! What a job and its log say about its lines.
 
+use std::collections::HashSet;
+
 use shared::{
     domain::ImportLine,
     norce::{Job, JobLogEntry, JobStatus},
 };
+
+/// So many different messages of a log are repeated in the detail of a line. A log has thousands of them where a setting is
+/// wrong in Norce, and every line of a job may be owed with the same ones.
+const REPEATED_MESSAGES: usize = 3;
 
 /// What a job's log says about its lines.
 #[derive(Default)]
@@ -66,13 +72,25 @@ impl<'l> RowResults<'l> {
             (true, true) => None,
             (false, _) => Some(format!(
                 "Norce imported the row except for a part of it: {}; {advice}",
-                own.join("; ")
+                repeated(own)
             )),
             (true, false) => Some(format!(
                 "Norce imported a part of a row only, and does not say which of {rows} rows it is: {}; {advice}",
-                of_any.join("; ")
+                repeated(of_any)
             )),
         }
+    }
+}
+
+/// Messages in one text: each of them once, the first few, and how many more there are.
+fn repeated(mut messages: Vec<&str>) -> String {
+    let mut known = HashSet::new();
+    messages.retain(|message| known.insert(*message));
+    let first = messages.iter().take(REPEATED_MESSAGES);
+    let first = first.copied().collect::<Vec<_>>().join("; ");
+    match messages.len().saturating_sub(REPEATED_MESSAGES) {
+        0 => first,
+        more => format!("{first}; and {more} more"),
     }
 }
 
@@ -94,7 +112,7 @@ pub(crate) fn words(job: &Job, log: &[JobLogEntry]) -> String {
     let said = if said.is_empty() {
         "its log says nothing".to_owned()
     } else {
-        said.join("; ")
+        repeated(said)
     };
     let status = match job.status {
         JobStatus::ValidationFailed => "failed validation",

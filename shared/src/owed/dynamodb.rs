@@ -101,6 +101,7 @@ impl DynamoDbOwed {
 #[async_trait]
 impl OwedRecords for DynamoDbOwed {
     async fn put(&self, owed: NewOwed) -> Result<(), StoreError> {
+        let owed = owed.cut();
         let warned = owed.reason == Reason::Warned;
         let attempt = Attempt {
             subject: &owed.subject,

@@ -137,7 +137,8 @@ pub struct NewOwed {
     pub stage: Stage,
     /// The class of the reason.
     pub reason: Reason,
-    /// The reason in the remote's or our words, without personal data, and what to do.
+    /// The reason in the remote's or our words, without personal data, and what to do. A store keeps
+    /// [`MAX_DETAIL_CHARS`] of it.
     pub detail: String,
     /// The code, if known.
     pub code: Option<Code>,
@@ -147,6 +148,23 @@ pub struct NewOwed {
     pub correlation: Uuid,
     /// Why the subject was to be synced to the ERP, for the next attempt.
     pub cause: Option<Cause>,
+}
+
+/// The longest detail of a record: the words of a remote ([`MAX_REDACTED_CHARS`](crate::domain::MAX_REDACTED_CHARS)) a few
+/// times over, and what to do. With four bytes a character it is 8 KB of the 400 KB that DynamoDB takes as an item.
+pub const MAX_DETAIL_CHARS: usize = 2_000;
+
+impl NewOwed {
+    /// The attempt as a store writes it: the detail is cut at [`MAX_DETAIL_CHARS`], so that no caller can make a record too
+    /// large to be written.
+    #[must_use]
+    pub fn cut(mut self) -> Self {
+        if self.detail.chars().nth(MAX_DETAIL_CHARS).is_some() {
+            let kept = self.detail.chars().take(MAX_DETAIL_CHARS - 1);
+            self.detail = kept.chain(['…']).collect();
+        }
+        self
+    }
 }
 
 /// A record on the list.

@@ -43,6 +43,7 @@ impl MemoryOwed {
 #[async_trait]
 impl OwedRecords for MemoryOwed {
     async fn put(&self, owed: NewOwed) -> Result<(), StoreError> {
+        let owed = owed.cut();
         let mut records = self.records();
         let key = key(&owed.subject, owed.stage);
         let earlier = records.get(&key);

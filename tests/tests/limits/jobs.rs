@@ -14,7 +14,7 @@ use shared::{
     import_jobs::{BatchState, ImportBatch, ImportJobs},
     mappings::{Binding, CodeDelivery, Mappings},
     norce::{
-        CallError, ImportRow, ImportShape, Job, JobLogEntry, NorceError, NorceImports,
+        CallError, ImportRow, ImportShape, Job, JobLogEntry, JobStatus, NorceError, NorceImports,
         SubmittedImport,
     },
     owed::Reason,
@@ -331,6 +331,87 @@ impl NorceImports for Buggy {
         deadline: Deadline,
     ) -> Result<Vec<JobLogEntry>, NorceError> {
         self.0.job_log(job, deadline).await
+    }
+}
+
+/// Norce, with a job that succeeded and a log without the rows.
+struct Warning(Vec<JobLogEntry>);
+
+#[async_trait]
+impl NorceImports for Warning {
+    async fn import(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: ImportShape,
+        _: &[ImportRow],
+        _: Deadline,
+    ) -> Result<SubmittedImport, CallError> {
+        panic!("nothing is imported")
+    }
+
+    async fn job(&self, job: JobId, _: Deadline) -> Result<Option<Job>, NorceError> {
+        Ok(Some(Job {
+            id: job,
+            status: JobStatus::Succeeded,
+            failed: 0,
+            total: 0,
+            last_updated: None,
+        }))
+    }
+
+    async fn job_log(&self, _: JobId, _: Deadline) -> Result<Vec<JobLogEntry>, NorceError> {
+        Ok(self.0.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_detail_has_the_first_warnings_without_a_row_and_the_number_of_the_others() {
+    // Each twice, and of the length that the client lets through.
+    let warning = |number: usize| JobLogEntry {
+        is_error: false,
+        is_warning: true,
+        message: format!("warning {:>490}", number / 2),
+        row: None,
+    };
+    let mut bundle = deaf();
+    bundle.poll_jobs.norce = Arc::new(Warning((0..2_000).map(warning).collect()));
+    let line = |number: i64| {
+        let code = format!("C{number}").parse().unwrap();
+        let code = ImportLine::code(
+            id(bundle.norce.add_customer(person(number))),
+            code,
+            Uuid::new_v4(),
+        );
+        ImportLine {
+            fields: FieldGroups::of(&[FieldGroup::ContactDetails]),
+            ..code
+        }
+    };
+    let lines: Vec<ImportLine> = (1..=500).map(line).collect();
+    let batch = ImportBatch {
+        lines: lines.clone(),
+        ..batch_of(EntityKind::Customer, lines[0].clone(), bundle.clock.now())
+    };
+    bundle.import_jobs.record(&batch).await.unwrap();
+    let job = JobId(1);
+    bundle.import_jobs.submitted(batch.id, job).await.unwrap();
+    assert_eq!(look(&bundle, batch.id, 0).await, Outcome::Done);
+    assert!(is_settled(&bundle, &batch).await);
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(owed.len(), 500);
+    for owed in owed {
+        let is_named = |number: &usize| owed.detail.contains(&warning(2 * number).message);
+        let named: Vec<usize> = (0..1_000).filter(is_named).collect();
+        assert_eq!(named, [0, 1, 2]);
+        for part in [
+            "which of 500 rows",
+            "and 997 more",
+            "operator action `owed`",
+        ] {
+            assert!(owed.detail.contains(part), "{}", owed.detail);
+        }
+        assert!(owed.detail.chars().count() < 2_000, "{}", owed.detail);
     }
 }
 

@@ -6,7 +6,10 @@ use shared::{
     activity::By,
     domain::{Cause, OrderKey},
     http::Deadline,
-    owed::{Dismissal, DynamoDbOwed, NewOwed, Owed, OwedRecords, Reason, Stage, Subject, fold},
+    owed::{
+        Dismissal, DynamoDbOwed, MAX_DETAIL_CHARS, NewOwed, Owed, OwedRecords, Reason, Stage,
+        Subject, fold,
+    },
 };
 use tests::memory::MemoryOwed;
 use uuid::Uuid;
@@ -34,6 +37,7 @@ suite! {
     attempts_at_the_same_time_are_all_counted,
     a_repeat_of_the_same_attempt_is_not_counted,
     what_is_resolved_is_off_the_list,
+    a_detail_is_cut_at_a_character_and_not_refused_by_the_store,
     each_stage_is_resolved_on_its_own,
     what_was_sent_again_or_dismissed_stays_so,
     a_dismissal_is_taken_back,
@@ -67,6 +71,25 @@ async fn list(store: &Store) -> Vec<Owed> {
 
 fn somebody() -> Subject {
     Subject::Entity(customer(1))
+}
+
+async fn a_detail_is_cut_at_a_character_and_not_refused_by_the_store(store: Store) {
+    let table = [
+        (MAX_DETAIL_CHARS, MAX_DETAIL_CHARS, false),
+        (MAX_DETAIL_CHARS + 1, MAX_DETAIL_CHARS, true),
+        // More than DynamoDB takes as an item.
+        (400 * 1_024, MAX_DETAIL_CHARS, true),
+    ];
+    for (minutes, (given, kept, is_cut)) in (1..).zip(table) {
+        let owed = NewOwed {
+            detail: "å".repeat(given),
+            ..attempt(somebody(), minutes)
+        };
+        store.put(owed).await.unwrap();
+        let owed = store.get(&somebody(), Stage::ToErp).await.unwrap().unwrap();
+        assert_eq!(owed.detail.chars().count(), kept, "{given}");
+        assert_eq!(owed.detail.ends_with('…'), is_cut, "{given}");
+    }
 }
 
 async fn a_repeat_of_the_same_attempt_is_not_counted(store: Store) {
