@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext};
+use aws_sdk_secretsmanager::Client;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::configuration::ResourceNames;
 use crate::{
-    aws::LazyClient,
+    aws::{LazyClient, explain},
     http::{CaBundle, CaBundleError},
 };
 
@@ -187,7 +187,7 @@ impl SecretStore for SecretsManager {
         let value = self.0.get_secret_value().secret_id(arn).send().await;
         let value = value.map_err(|error| SecretError::Unavailable {
             arn: arn.to_owned(),
-            reason: DisplayErrorContext(error).to_string(),
+            reason: explain(&error),
         })?;
         Ok(SecretValue {
             text: value.secret_string.map(SecretString::from),
@@ -245,5 +245,62 @@ impl Secrets {
     /// [`SecretError::Unavailable`].
     pub async fn version(&self, arn: &str) -> Result<Option<String>, SecretError> {
         Ok(self.0.current(arn).await?.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        aws::sdk,
+        http::{Transport, TransportError},
+    };
+
+    const MARKER: &str = "hunter2";
+
+    /// Answers every request in the same way.
+    struct Answers(u16, String);
+
+    #[async_trait]
+    impl Transport for Answers {
+        async fn send(
+            &self,
+            _: http::Request<Bytes>,
+            _: Duration,
+        ) -> Result<http::Response<Bytes>, TransportError> {
+            let response = http::Response::builder().status(self.0);
+            Ok(response.body(Bytes::from(self.1.clone())).unwrap())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p11_no_error_repeats_what_the_store_has_answered() {
+        let bodies = [
+            // No JSON, broken off, and of another form.
+            MARKER.to_owned(),
+            format!(r#"{{"SecretString":"{{\"clientSecret\":\"{MARKER}"#),
+            format!(r#"{{"SecretString":["{MARKER}"]}}"#),
+            format!(r#"{{"SecretString":"{MARKER}"}}"#),
+        ];
+        for (status, body) in [200, 400, 500].into_iter().flat_map(|status| {
+            let bodies = bodies.clone().into_iter();
+            bodies.map(move |body| (status, body))
+        }) {
+            let transport = Arc::new(Answers(status, body.clone()));
+            let variable = |name: &str| {
+                let is_address = name.starts_with("AWS_ENDPOINT_URL");
+                (!is_address).then(|| "eu-north-1".to_owned())
+            };
+            let secrets = Secrets::new(&sdk::configure(transport, variable).unwrap());
+            let error = secrets.get::<ClientSecret>("arn").await.unwrap_err();
+            let (for_people, for_us) = (error.to_string(), format!("{error:?}"));
+            for text in [for_people, for_us] {
+                assert!(!text.contains(MARKER), "{status} {body}: {text}");
+            }
+        }
     }
 }

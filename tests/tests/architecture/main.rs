@@ -224,6 +224,23 @@ fn domain_uses_no_crate_that_does_input_or_output() {
     assert_known("I/O in the domain", &found, []);
 }
 
+/// `DisplayErrorContext` and `{:?}` of an error of the AWS SDK print the answer, which may be a secret (P11):
+/// `shared::aws::explain` says what there is to say.
+#[test]
+fn p11_no_source_of_the_product_prints_what_aws_has_answered() {
+    let mut files = Vec::new();
+    rust_files(Path::new("functions"), &mut files);
+    rust_files(Path::new("shared"), &mut files);
+    assert!(files.len() > 200, "the files are no longer seen");
+    let mut found = BTreeMap::new();
+    for file in files {
+        if read(&file).unwrap().contains("DisplayErrorContext") {
+            found.insert(text(&file), String::new());
+        }
+    }
+    assert_known("answers of AWS in a text", &found, []);
+}
+
 #[test]
 fn no_file_is_longer_than_can_be_read() {
     let mut found = BTreeMap::new();
