@@ -18,8 +18,7 @@ use url::{Url, form_urlencoded};
 use super::{Deadline, Transport, TransportError, is_temporary, retry_after};
 use crate::{Since, domain::redact};
 
-/// The longest that an identity provider can make us wait, and the longest that a token is kept. Both times come from
-/// outside; neither may silence a function that lives for days.
+/// The longest that a token is kept. The time comes from outside, and must not silence a function that lives for days.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who asks for a token (client credentials grant, RFC 6749 §4.4; the credentials travel in the body).
@@ -319,7 +318,7 @@ fn again(after: Option<Duration>, reason: &str) -> TokenError {
 }
 
 fn after(response: &Response<Bytes>) -> Option<Duration> {
-    retry_after(response, Utc::now()).map(|after| after.min(LONGEST))
+    retry_after(response, Utc::now())
 }
 
 #[derive(Deserialize)]

@@ -121,7 +121,12 @@ pub fn is_temporary(status: StatusCode) -> bool {
         )
 }
 
-/// `Retry-After`, in either of its two forms (RFC 9110 §10.2.3).
+/// The longest wait that is honoured. RFC 9110 §10.2.3 knows none, and a maintenance page that asks for a day, or a date
+/// with a wrong year, would keep every function from a remote that has answered for long. A remote that is still closed
+/// after an hour says so again.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// `Retry-After`, in either of its two forms (RFC 9110 §10.2.3); an hour at most.
 pub fn retry_after<B>(response: &Response<B>, now: DateTime<Utc>) -> Option<Duration> {
     let value = response
         .headers()
@@ -129,11 +134,17 @@ pub fn retry_after<B>(response: &Response<B>, now: DateTime<Utc>) -> Option<Dura
         .to_str()
         .ok()?
         .trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = DateTime::parse_from_rfc2822(value).ok()?;
-    (at.with_timezone(&Utc) - now).to_std().ok()
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let asked = if is_number {
+        // The number may have any length.
+        value
+            .parse()
+            .map_or(LONGEST_RETRY_AFTER, Duration::from_secs)
+    } else {
+        let at = DateTime::parse_from_rfc2822(value).ok()?;
+        (at.with_timezone(&Utc) - now).to_std().ok()?
+    };
+    Some(asked.min(LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -276,12 +287,39 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_may_be_a_date() {
-        let response = Response::builder()
-            .header("retry-after", "Mon, 23 Nov 2026 10:00:30 GMT")
-            .body(())
-            .unwrap();
-        let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        assert_eq!(retry_after(&response, now), Some(Duration::from_secs(30)));
+    fn retry_after_may_be_a_number_or_a_date_and_is_honoured_up_to_an_hour() {
+        let hour = Some(3_600);
+        let numbers = [u64::from(u32::MAX), i64::MAX as u64, u64::MAX].map(|n| n.to_string());
+        let longer_than_u64 = "9".repeat(100);
+        let mut table = vec![
+            ("0", Some(0)),
+            ("30", Some(30)),
+            (" 30 ", Some(30)),
+            ("3599", Some(3_599)),
+            ("3600", hour),
+            ("3601", hour),
+            ("86400", hour),
+            (longer_than_u64.as_str(), hour),
+            ("Mon, 23 Nov 2026 10:00:30 GMT", Some(30)),
+            ("Mon, 23 Nov 2026 11:00:00 GMT", hour),
+            ("Mon, 23 Nov 2026 11:00:01 GMT", hour),
+            ("Tue, 24 Nov 2026 10:00:00 GMT", hour),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", hour),
+            // The past, and what is neither.
+            ("Mon, 23 Nov 2026 09:59:59 GMT", None),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+            ("", None),
+            ("-1", None),
+            ("+5", None),
+            ("1.5", None),
+            ("soon", None),
+        ];
+        table.extend(numbers.iter().map(|number| (number.as_str(), hour)));
+        for (value, expected) in table {
+            let response = Response::builder().header("retry-after", value);
+            let now = "2026-11-23T10:00:00Z".parse().unwrap();
+            let after = retry_after(&response.body(()).unwrap(), now);
+            assert_eq!(after, expected.map(Duration::from_secs), "{value}");
+        }
     }
 }

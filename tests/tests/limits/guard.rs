@@ -345,6 +345,33 @@ async fn p8_a_remote_that_asks_for_more_than_ten_seconds_is_left_alone_for_as_lo
     }
 }
 
+/// Whatever a remote asks for, also again after each probe.
+#[tokio::test(start_paused = true)]
+async fn p8_a_remote_that_asks_for_more_than_an_hour_is_probed_after_an_hour() {
+    let hour = Duration::from_secs(3_600);
+    let asks = [
+        "3600",
+        "3601",
+        "86400",
+        "9223372036854775807",
+        "18446744073709551615",
+        "99999999999999999999999",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    ];
+    for asked in asks {
+        let world = World::new();
+        let process = world.process(RateLimit::NONE);
+        world.erp.answers(Answer::Status(503, Some(asked)));
+        for _ in 0..3 {
+            assert_eq!(process.asks().await.unwrap(), 503, "{asked}");
+            assert_eq!(process.held().await, Some(hour), "{asked}");
+            tokio::time::sleep(hour).await;
+        }
+        world.erp.answers(Answer::Status(200, None));
+        assert_eq!(process.asks().await.unwrap(), 200, "{asked}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn p8_what_another_process_has_found_out_is_known_after_five_seconds() {
     at_both_ends(5 * SECOND, async |elapsed| {

@@ -188,7 +188,7 @@ pub const SENTENCES: &[(&str, &str)] = &[
     ("readable", "it can be read"),
     ("readable-switched-off", "it can be read; SyncKinds switches off: {kinds}"),
     ("breakers-closed", "it can be read, and no calls are paused"),
-    ("fix-unavailable", "See whether that remote is up: its own checks say more. It is probed every few minutes at most, work waits in the queues meanwhile and goes on by itself."),
+    ("fix-unavailable", "See whether that remote is up: its own checks say more. It is probed every few minutes, or after as long as it asks for, an hour at most; work waits in the queues meanwhile and goes on by itself."),
     ("fix-aws", "Check that the {what} of {name} exists and that this function's role may use it; deploying the template again restores both."),
     ("erp-answers", "{erp} answers, and its clock agrees"),
     ("erp-timeless", "{erp} answers; it does not tell its time"),
