@@ -10,7 +10,7 @@
 //! rows       the rows of a job: what the ERP has now, and what Norce must not lose
 //! relations  relations to companies that a row ends
 //! refusal    lines that can never be imported
-//! deferred   why a batch is not submitted now
+//! deferred   why a batch is not submitted now, and how its messages are given back
 //! ```
 
 mod configuration;
@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use shared::{
@@ -35,7 +35,7 @@ use shared::{
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, MOST_FULL_LINES},
     norce::{CallError, ImportShape, NorceError},
-    runtime::batch::{Source, receive_count, response, retry_delay},
+    runtime::batch::{Source, response},
 };
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ pub use configuration::Configuration;
 pub use ports::SubmitImports;
 
 use crate::{
-    deferred::Deferred,
+    deferred::{Deferred, DeferredMessages},
     group::{Delivery, Key, LineGroup, LineIdentity},
 };
 
@@ -80,10 +80,13 @@ impl SubmitImports {
                 Err(None) => {}
             }
         }
+        let mut waiting = DeferredMessages::default();
         for (key, group) in gathered.into_iter().chain(alone) {
-            self.submit_group(key, group, &event.records, source, deadline, &mut failures)
-                .await;
+            self.submit_group(key, group, deadline, &mut waiting).await;
         }
+        waiting
+            .give_back(&event.records, source, &mut failures)
+            .await;
         failures.sort_unstable();
         failures.dedup();
         response(failures)
@@ -126,10 +129,8 @@ impl SubmitImports {
         &self,
         key: Key,
         group: LineGroup,
-        records: &[SqsMessage],
-        source: Source<'_>,
         deadline: Deadline,
-        failures: &mut Vec<String>,
+        waiting: &mut DeferredMessages,
     ) {
         let (kind, scope) = (key.kind(), key.scope);
         let most = match key.shape {
@@ -171,27 +172,8 @@ impl SubmitImports {
                 })
             };
             let Err(deferred) = result else { continue };
-            let mut last = None;
-            for (index, _) in batch {
-                if last == Some(*index) {
-                    continue;
-                }
-                last = Some(*index);
-                let Some(record) = records.get(*index) else {
-                    continue;
-                };
-                let delay = match deferred.at_least {
-                    Some(Duration::ZERO) => Duration::ZERO,
-                    _ if panicked => retry_delay(receive_count(record), None),
-                    at_least => {
-                        match source.retry_later(record, at_least, &deferred.reason).await {
-                            Some(delay) => delay,
-                            None => continue,
-                        }
-                    }
-                };
-                source.return_to_queue([record], delay, failures).await;
-            }
+            let messages = batch.iter().map(|(index, _)| *index);
+            waiting.add(messages, &deferred, panicked);
             tracing::warn!(%kind, %scope, lines = batch.len(), reason = deferred.reason, "lines wait to be submitted");
         }
     }

@@ -24,14 +24,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     WaitsFor(Duration),
     SentAnew { requeues: u32 },
     DeadLetter,
 }
 
 #[derive(Default)]
-struct Fates(Mutex<Vec<Fate>>);
+pub(crate) struct Fates(pub(crate) Mutex<Vec<Fate>>);
 
 impl Fates {
     fn note(&self, fate: Fate) -> Result<(), StoreError> {

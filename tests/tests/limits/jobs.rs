@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use chrono::TimeDelta;
 use http::StatusCode;
 use shared::{
@@ -32,7 +33,11 @@ use tests::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{SECOND, batch_of, request_of};
+use crate::{
+    SECOND,
+    batch::{Fate, Fates},
+    batch_of, request_of,
+};
 
 fn deaf() -> Bundle {
     let bundle = Bundle::new(&Options::default());
@@ -431,6 +436,92 @@ async fn p6_lines_whose_submission_panics_wait_and_their_neighbours_are_submitte
     assert_eq!(bundle.imports.len(), 1);
     let wait = bundle.imports.next_visible_at().unwrap() - Instant::now();
     assert!(wait >= SECOND && wait <= 2 * SECOND, "{wait:?}");
+}
+
+/// Norce is busy: for longest with rows that relate and set nothing.
+struct Busy;
+
+#[async_trait]
+impl NorceImports for Busy {
+    async fn import(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        shape: ImportShape,
+        _: &[ImportRow],
+        _: Deadline,
+    ) -> Result<SubmittedImport, CallError> {
+        let seconds = match (shape.relations, shape.fields) {
+            (false, _) => 60,
+            (true, FieldGroups::NONE) => 1_700,
+            (true, _) => 1_500,
+        };
+        Err(CallError::NotDone(NorceError::RetryAfter {
+            after: Some(Duration::from_secs(seconds)),
+            reason: "busy".to_owned(),
+        }))
+    }
+
+    async fn job(&self, _: JobId, _: Deadline) -> Result<Option<Job>, NorceError> {
+        panic!("nothing was submitted")
+    }
+
+    async fn job_log(&self, _: JobId, _: Deadline) -> Result<Vec<JobLogEntry>, NorceError> {
+        panic!("nothing was submitted")
+    }
+}
+
+/// What becomes of a message whose lines are of three shapes, and so become three jobs, while Norce is busy.
+async fn fates_of_three_shapes(receive_count: u32) -> (Vec<Fate>, usize) {
+    let mut bundle = deaf();
+    bundle.submit_imports.norce = Arc::new(Busy);
+    let firm = bundle.norce.add_company(NewCompany {
+        name: Some("Bolaget AB".to_owned()),
+        ..NewCompany::default()
+    });
+    let line = |number: i64, fields: FieldGroups, company: Option<i64>| {
+        let customer = id(bundle.norce.add_customer(person(number)));
+        let code = format!("C{number}").parse().unwrap();
+        ImportLine {
+            fields,
+            company: company.map(id),
+            ..ImportLine::code(customer, code, Uuid::new_v4())
+        }
+    };
+    let lines = vec![
+        line(1, FieldGroups::CODE, None),
+        line(2, FieldGroups::CODE, Some(firm)),
+        line(3, FieldGroups::NONE, Some(firm)),
+    ];
+    let mut record = SqsMessage::default();
+    record.message_id = Some("id".to_owned());
+    record.receipt_handle = Some("receipt".to_owned());
+    let request = request_of(EntityKind::Customer, lines);
+    record.body = Some(serde_json::to_string(&request).unwrap());
+    let count = ("ApproximateReceiveCount", receive_count.to_string());
+    record.attributes.insert(count.0.to_owned(), count.1);
+    let mut event = SqsEvent::default();
+    event.records.push(record);
+    let fates = Fates::default();
+    let source = bundle.source("imports", &fates);
+    let deadline = Deadline::after(100 * SECOND);
+    let response = bundle.submit_imports.handle(&event, source, deadline).await;
+    // Each of the three has come to Norce.
+    assert_eq!(bundle.jobs.len(), 3);
+    (
+        fates.0.into_inner().unwrap(),
+        response.batch_item_failures.len(),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_message_whose_lines_become_several_jobs_is_given_back_or_sent_again_once() {
+    let (fates, given_back) = fates_of_three_shapes(1).await;
+    assert_eq!(fates, [Fate::WaitsFor(Duration::from_secs(1_700))]);
+    assert_eq!(given_back, 1);
+    let (fates, given_back) = fates_of_three_shapes(500).await;
+    assert_eq!(fates, [Fate::SentAnew { requeues: 1 }]);
+    assert_eq!(given_back, 0);
 }
 
 #[tokio::test(start_paused = true)]
