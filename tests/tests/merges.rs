@@ -200,6 +200,32 @@ async fn two_erp_records_are_owed_until_one_of_them_is_gone() {
     }
 }
 
+/// Business Central has codes in capitals, and Norce has the one that was entered (K9).
+#[tokio::test(start_paused = true)]
+async fn a_survivor_with_the_code_of_the_record_in_other_letters_takes_it_over() {
+    let bundle = bundle();
+    let merged = bound(&bundle, 1).await;
+    let code = bundle.customer_code(merged).unwrap();
+    let survivor = bundle.norce.add_customer(person(2));
+    bundle.run_until_quiet().await;
+    bundle
+        .norce
+        .unsubscribe(tests::norce_simulator::EventType::CustomerChanged);
+    for (id, code) in [(merged, None), (survivor, Some(code.to_lowercase()))] {
+        bundle.norce.change_customer(id, |record| {
+            record.row.customer_code = code.clone();
+        });
+    }
+    bundle.norce.merge_customer(merged, survivor, false);
+    let replay = json!({"action": "replay", "entity": customer(merged).to_string()});
+    bundle.ask(replay).await.unwrap();
+    bundle.run_until_quiet().await;
+    let taken = bundle.binding(customer(survivor)).await.unwrap();
+    assert_eq!(taken.code.as_str(), code);
+    assert_eq!(bundle.binding(customer(merged)).await, None);
+    assert!(owed(&bundle).await.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn p15_a_survivor_with_the_code_of_another_record_takes_over_nothing() {
     let bundle = bundle();

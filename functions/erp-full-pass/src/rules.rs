@@ -221,7 +221,13 @@ impl Rules<'_> {
             );
         }
         let former = [Some(from), Some(to), binding.former_code.as_ref()];
-        if in_norce.is_some() && !former.contains(&in_norce) {
+        let is_former = |code| {
+            former
+                .into_iter()
+                .flatten()
+                .any(|it| it.is(code, self.code_case))
+        };
+        if in_norce.is_some_and(|code| !is_former(code)) {
             return Decision::conflict(
                 record,
                 format!(

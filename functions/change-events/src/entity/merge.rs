@@ -5,7 +5,7 @@
 //! ERP record, only a person can say which one stays: it is owed until one of the two is gone from the ERP.
 
 use shared::{
-    domain::{Customer, EntityRef, Resource},
+    domain::{Code, Customer, EntityRef, Resource},
     mappings::{Binding, CodeDelivery, Mapping, Mappings},
 };
 
@@ -157,7 +157,9 @@ impl Merges<'_> {
         binding: &Binding,
         survivor: &Customer,
     ) -> Result<(), Failure> {
-        let Some(code) = survivor.code.as_ref().filter(|code| **code != binding.code) else {
+        let case = self.erps.code_case(merged.scope).await?;
+        let is_another = |code: &&Code| !code.is(&binding.code, case);
+        let Some(code) = survivor.code.as_ref().filter(is_another) else {
             return Ok(());
         };
         for resource in Resource::of(merged.kind) {
@@ -165,7 +167,8 @@ impl Merges<'_> {
                 .erps
                 .find_by_code(merged.scope, *resource, code)
                 .await?;
-            if !hits.is_empty() {
+            // The ERP may have renamed the record since it was bound.
+            if hits.iter().any(|hit| hit.id != binding.erp_id) {
                 return Err(two_records(merged, binding, survivor.entity, code.as_str()));
             }
         }

@@ -250,6 +250,7 @@ fn a_bound_record_is_corrected_and_never_against_another_code() {
         ("renamed, Norce has none", "C0", all, bound(confirmed()), None, "Rename"),
         ("renamed, Norce has the former", "C0", all, bound(confirmed()), Some("C0"), "Rename"),
         ("renamed, Norce has the new one", "C0", all, bound(confirmed()), Some("C1"), "Rename"),
+        ("renamed, Norce has the former in other letters", "C0", all, bound(confirmed()), Some("c0"), "Rename"),
         ("renamed twice", "C0", all, former(confirmed()), Some("C00"), "Rename"),
         ("renamed, Norce has a third", "C0", all, bound(confirmed()), Some("C9"), "conflict: the ERP renamed code C0 to C1, but Norce has another code for customer/client/7"),
         ("renamed, the shop owns codes", "C0", FieldGroups::NONE, bound(confirmed()), None, "conflict: the ERP renamed code C0 to C1, and the code is not among ERP_OWNED_FIELDS"),
