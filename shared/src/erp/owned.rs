@@ -133,9 +133,11 @@ impl ErpRecord {
         Ok((!text.is_empty()).then(|| Fingerprint::from(text)))
     }
 
-    /// The one e-mail address that Norce gets.
+    /// The one e-mail address that Norce gets. A text without a usable address goes as it is: Norce refuses it, and an empty
+    /// one would take away the address that it has.
     fn email(&self) -> Option<Personal> {
-        self.fields.email.as_ref().and_then(email_field::first)
+        let field = self.fields.email.as_ref()?;
+        email_field::first(field).or_else(|| Some(field.clone()))
     }
 
     /// The values of an import into Norce. `norces`: the addresses that the entity has in Norce now; an import that sets no
@@ -319,7 +321,7 @@ mod tests {
             assert_eq!(sent(several), Personal::parse("anna@x.se"), "{several}");
             assert_eq!(hash(several), hash("anna@x.se"), "{several}");
         }
-        assert_eq!(sent("ring Anna"), None);
+        assert_eq!(sent("ring Anna"), Personal::parse("ring Anna"));
     }
 
     #[test]
