@@ -359,7 +359,7 @@ async fn numbers_are_written_in_the_form_that_odoo_takes(server: &Server) {
 async fn each_of_several_addresses_finds_the_partner_and_they_stay(server: &Server) {
     let erp = adapter(settings(server));
     let anna = person("several.anna@example.com");
-    let record = created(&erp, &without_code(900_060), &anna).await;
+    let record = created(&erp, &without_code(900_061), &anna).await;
     let id = record.id.id.parse::<i64>().unwrap();
     let keys = ["several.anna@example.com", "several.invoice@example.com"]
         .map(|email| NaturalKey::email(email).unwrap());
