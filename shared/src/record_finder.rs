@@ -136,7 +136,7 @@ impl<'a> RecordFinder<'a> {
         let verified = self.verified(&ids, keys, deadline).await?;
         if let Some(unread) = verified.unusable.first() {
             not_yet = Some(format!(
-                "it cannot be told yet whether a record of the ERP is the same, because that one cannot be read: {unread}; once it can be read, this is tried again"
+                "another record of the ERP may be the same, and cannot be used yet: {unread}; this is tried again once it can"
             ));
         }
         for record in verified.records {

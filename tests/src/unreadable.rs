@@ -1,7 +1,7 @@
-//! Records of Business Central that cannot be read for a while.
+//! Records of Business Central that cannot be used for a while.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,14 +13,19 @@ use serde_json::Value;
 use shared::http::{Transport, TransportError};
 use uuid::Uuid;
 
-/// The ids of the records that cannot be read now.
+/// The ids of the records that cannot be used now, each with what is answered as its number.
 #[derive(Debug, Clone, Default)]
-pub struct Unreadable(Arc<Mutex<BTreeSet<String>>>);
+pub struct Unreadable(Arc<Mutex<BTreeMap<String, Value>>>);
 
 impl Unreadable {
     /// From now on, this record is answered without a number.
     pub fn spoil(&self, record: Uuid) {
-        self.records(|records| records.insert(record.to_string()));
+        self.records(|records| records.insert(record.to_string(), Value::Null));
+    }
+
+    /// From now on, this record is answered with an empty number.
+    pub fn take_code(&self, record: Uuid) {
+        self.records(|records| records.insert(record.to_string(), "".into()));
     }
 
     /// From now on, it is answered as it is.
@@ -36,7 +41,7 @@ impl Unreadable {
         })
     }
 
-    fn records<T>(&self, change: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+    fn records<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Value>) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -45,8 +50,11 @@ impl Unreadable {
             Value::Array(rows) => rows.iter_mut().for_each(|row| self.spoil_rows(row)),
             Value::Object(row) => {
                 let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
-                if row.contains_key("number") && self.records(|records| records.contains(id)) {
-                    row.insert("number".to_owned(), Value::Null);
+                let number = self.records(|records| records.get(id).cloned());
+                if let Some(there) = row.get_mut("number")
+                    && let Some(number) = number
+                {
+                    *there = number;
                 }
                 row.values_mut().for_each(|value| self.spoil_rows(value));
             }

@@ -579,7 +579,10 @@ async fn p2_a_listed_record_that_cannot_be_read_is_not_taken_for_gone() {
     assert_eq!(companies(&bundle), 1);
     let still_owed = owed(&bundle).await;
     assert_eq!(still_owed.len(), 1, "{still_owed:?}");
-    assert!(still_owed[0].1.contains("cannot be read"), "{still_owed:?}");
+    assert!(
+        still_owed[0].1.contains("cannot be used yet"),
+        "{still_owed:?}"
+    );
     unreadable.mend(record.id);
     bundle.run_for(HOUR).await;
     pass_over(&bundle, PassMode::Delta, None).await;

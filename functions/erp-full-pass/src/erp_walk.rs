@@ -372,15 +372,15 @@ impl ErpWalk<'_> {
         let owed: Vec<ErpId> = owed.into_iter().collect();
         for ids in owed.chunks(OWED_BATCH_SIZE) {
             let mut page = lookups.records(ids, self.fields()).await?;
-            // What cannot be read stays owed.
             let there: HashSet<&ErpId> = page.ids().collect();
             for gone in ids.iter().filter(|id| !there.contains(id)) {
                 progress.resolve_gone(gone);
             }
+            drop(there);
             let kind = progress.run.kind;
             page.records
                 .retain(|record| kind.is_none_or(|kind| kind == record.entity_kind()));
-            self.compare(progress, page.records, pending).await?;
+            self.compare_page(progress, page, pending).await?;
             self.resolve_pending(progress, pending, 1).await?;
             progress.commit(pending).await?;
             progress.check_time(pending, lookups.deadline).await?;
@@ -392,8 +392,9 @@ impl ErpWalk<'_> {
 /// Skips records that cannot be used, and notes those that are owed.
 fn pass_over(progress: &mut Progress<'_>, unusable: Vec<UnusableRecord>) {
     for record in unusable {
+        let id = record.id.clone();
         let decision = rules::unusable(progress.run.kind, record);
-        progress.decided(decision, None);
+        progress.decided(decision, id.as_ref());
     }
 }
 

@@ -7,7 +7,7 @@ use shared::{
         Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, Fingerprint,
         NaturalKey, NorceId, PartyType, Resource,
     },
-    erp::{ErpRecord, SentCompany, UnusableRecord, company_hash, sent_company},
+    erp::{ErpRecord, SentCompany, Unusable, UnusableRecord, company_hash, sent_company},
     mappings::{Known, Mapping},
     matching::{self, ErpCandidate, Owner},
     norce::LookupKey,
@@ -324,13 +324,14 @@ impl Resolver<'_> {
         let shared_ids: BTreeSet<ErpId> = shared.iter().map(|(_, id)| id.clone()).collect();
         let shared_ids: Vec<ErpId> = shared_ids.into_iter().collect();
         let (records, unread) = self.owners(kind, &shared_ids).await?;
-        for record in unread {
+        let is_in_sync = |record: &UnusableRecord| record.reason != Unusable::NoCode;
+        for record in unread.into_iter().filter(is_in_sync) {
             let keys = shared
                 .iter()
                 .filter(|(_, id)| record.id.as_ref() == Some(id));
             for (key, _) in keys {
                 let reason = format!(
-                    "another record of the ERP has the same {}, and cannot be read: {record}; once it can be read, this is tried again",
+                    "another record of the ERP has the same {}, and cannot be used yet: {record}; this is tried again once it can",
                     key.field()
                 );
                 not_yet.insert(key.clone(), reason);

@@ -18,8 +18,8 @@ pub(crate) struct RowResults<'l> {
     pub(crate) refused: Vec<(&'l ImportLine, &'l str)>,
     /// The lines that Norce imported.
     pub(crate) taken: Vec<&'l ImportLine>,
-    /// Warnings about a row, and those of which Norce does not say which row they are about. An error of which it does not
-    /// say that either counts as one: whether a job that has succeeded can have it is not documented (norce-api §4.3), and to
+    /// Warnings about a row, and those of which Norce does not say which row they are about. An error that names no
+    /// row counts as one: whether a job that has succeeded can have it is not documented (norce-api §4.3), and to
     /// refuse a row for it would be a guess.
     pub(crate) warnings: Vec<(Option<&'l ImportLine>, &'l str)>,
 }

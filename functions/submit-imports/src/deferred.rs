@@ -24,7 +24,8 @@ impl Deferred {
     }
 }
 
-/// What the lines of a message wait for: how it is given back. The last one that holds for any of its lines counts.
+/// What the lines of a message wait for: how it is given back. If they wait for different things, the variant furthest down
+/// counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Wait {
     /// Time in an invocation.

@@ -141,8 +141,8 @@ impl SubmitImports {
         Ok(rows)
     }
 
-    /// Nothing is sent about a record that cannot be read now. What was noted of it as sent is taken back, so that the next pass
-    /// that can read it sends it.
+    /// Nothing is sent about a record that cannot be used now. The note that it was sent is removed, so that the next pass
+    /// that can use it sends it.
     async fn refuse_unreadable(
         &self,
         batch: &mut ImportBatch,
@@ -156,7 +156,7 @@ impl SubmitImports {
             match unusable.iter().find(is_of_line) {
                 Some(record) => {
                     let detail = format!(
-                        "the ERP's record cannot be read, and nothing of it was sent to Norce: {record}. The next pass that can read it sends it"
+                        "the ERP's record cannot be used now, and nothing of it was sent to Norce: {record}. The next pass that can use it sends it"
                     );
                     self.refuse(batch, &line, &detail).await?;
                 }
@@ -194,7 +194,7 @@ impl SubmitImports {
             .map_err(|error| unread("the addresses in Norce cannot be read", &error))
     }
 
-    /// Norce is not sent the personal data of a customer that it has forgotten, also where no event has said so (P12). The next
+    /// Norce is not sent the personal data of a customer that it has forgotten, even if no event has said so (P12). The next
     /// sweep forgets the customer here as well.
     async fn leave_out_forgotten_in_norce(
         &self,

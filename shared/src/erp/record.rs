@@ -88,12 +88,14 @@ pub struct RecordPage {
 }
 
 impl RecordPage {
-    /// The records of a look-up in which each record counts.
+    /// The records of a look-up in which each record counts. Records without a code count where there is no other.
     ///
     /// # Errors
     /// [`ErpError::Refused`]: one of them cannot be used, and may be the one that is looked for.
     pub fn all(self) -> Result<Vec<ErpRecord>, ErpError> {
-        match self.unusable.into_iter().next() {
+        let is_found = !self.records.is_empty();
+        let mut unusable = self.unusable.into_iter();
+        match unusable.find(|it| !(is_found && it.reason == Unusable::NoCode)) {
             None => Ok(self.records),
             Some(unusable) => Err(ErpError::Refused {
                 field: None,

@@ -122,7 +122,7 @@ pub fn is_temporary(status: StatusCode) -> bool {
 }
 
 /// The longest wait that is honoured. RFC 9110 §10.2.3 knows none, and a maintenance page that asks for a day, or a date
-/// with a wrong year, would keep every function from a remote that has answered for long. A remote that is still closed
+/// with a wrong year, would keep every function away from a remote that has long been up again. A remote that is still closed
 /// after an hour says so again.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 

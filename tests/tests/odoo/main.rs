@@ -435,7 +435,7 @@ async fn a_partner_without_a_code_is_not_made_again(server: &Server) {
         let is_company = kind.is_organisation();
         let partner =
             json!({ "vals_list": [{ "name": "Ek", field: key, "is_company": is_company }] });
-        let made = server.call("res.partner", "create", partner).await;
+        let made = server.call("res.partner", "create", partner.clone()).await;
         let id = made.unwrap()[0].clone();
         let key = match kind {
             PartyKind::Person => NaturalKey::email(key).unwrap(),
@@ -452,6 +452,10 @@ async fn a_partner_without_a_code_is_not_made_again(server: &Server) {
         let found = erp.find_by_key(&kind, &key, soon()).await.unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].id.id, id.to_string());
+        // Another one without a code is not in the way of the one that has one.
+        server.call("res.partner", "create", partner).await.unwrap();
+        let again = erp.find_by_key(&kind, &key, soon()).await.unwrap();
+        assert_eq!(again, found);
     }
 }
 

@@ -112,7 +112,7 @@ async fn p7_a_change_that_cannot_be_read_when_it_is_sent_follows_later() {
     assert_eq!(price_lists(), 0);
     let still_owed = bundle.owed.list().await.unwrap();
     assert_eq!(still_owed.len(), 1, "{still_owed:?}");
-    assert!(still_owed[0].detail.contains("cannot be read"));
+    assert!(still_owed[0].detail.contains("cannot be used now"));
     unreadable.mend(record.id);
     tokio::time::sleep(DAY).await;
     ended(&bundle.pass(PassMode::Delta).await);
@@ -135,4 +135,20 @@ async fn p15_nobody_is_bound_by_an_address_that_an_unreadable_record_may_have() 
     person_in_erp(&bundle, 1);
     ended(&bundle.pass(PassMode::Delta).await);
     assert_eq!(bundle.customer_code(id), None);
+}
+
+/// A record without a code is skipped until it has one.
+#[tokio::test(start_paused = true)]
+async fn p7_an_owed_record_that_loses_its_code_is_no_longer_owed() {
+    let (bundle, unreadable) = bundle();
+    bundle.norce.add_customer(person(1));
+    let record = person_in_erp(&bundle, 1);
+    unreadable.spoil(record.id);
+    bundle.pass(PassMode::Full).await;
+    assert_eq!(owed(&bundle).await.len(), 1);
+    unreadable.mend(record.id);
+    unreadable.take_code(record.id);
+    tokio::time::sleep(DAY).await;
+    ended(&bundle.pass(PassMode::Delta).await);
+    assert_eq!(owed(&bundle).await, []);
 }

@@ -187,7 +187,7 @@ impl Records {
     }
 
     /// Closes the contact that Business Central keeps beside a customer (erp-apis §1.3), which is of the same type: it holds
-    /// the same personal data. An old consumer may be of type Company. The people of a company are customers of their own.
+    /// the same personal data. A consumer that was entered long ago may have the type Company. The people of a company are customers of their own.
     /// `false`: somebody else is changing it, and it is still open.
     async fn block_twin(
         &self,

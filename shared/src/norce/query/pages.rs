@@ -79,7 +79,8 @@ impl Pages {
         })
     }
 
-    /// Reads the related rows that a row lacks. A refusal is no refusal of the request for the row: it cannot be read whole.
+    /// Reads the related rows that a row lacks. A refusal here does not mean that the request for the row was refused: the row
+    /// just cannot be read whole.
     async fn complete(
         &self,
         set: &'static str,
@@ -98,6 +99,9 @@ impl Pages {
             let mut next = Some((url.clone(), cut.link.clone()));
             while let Some((page, link)) = next {
                 let url = next_page(&page, &link).map_err(|error| unreadable(&error))?;
+                if url == page {
+                    return Err(unreadable(&"its link leads to itself"));
+                }
                 let response = self.api.get(&url, application, deadline).await;
                 let response = response.map_err(|error| match error {
                     NorceError::Refused { .. } => unreadable(&error),
