@@ -26,7 +26,7 @@ pub struct ErpRecord {
     pub organisation: bool,
     /// Whether it is closed for business.
     pub blocked: bool,
-    /// The organisation of a contact. [`Erp::company_of`] returns the organisation's record.
+    /// The organisation of a contact. [`Erp::company_of`](super::Erp::company_of) returns the organisation's record.
     pub company: Option<CompanyKey>,
     /// The fields with its values.
     pub fields: ErpFields,

@@ -46,7 +46,7 @@ pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::E
     whole_number(&value).ok_or_else(|| de::Error::custom("an id is a whole number"))
 }
 
-/// [`id`], or `null`. Unlike in a [`reference`], 0 is a value.
+/// [`id`], or `null`. Unlike in a [`reference()`], 0 is a value.
 pub(super) fn optional_id<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<i64>, D::Error> {
