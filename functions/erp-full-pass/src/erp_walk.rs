@@ -376,7 +376,6 @@ impl ErpWalk<'_> {
             for gone in ids.iter().filter(|id| !there.contains(id)) {
                 progress.resolve_gone(gone);
             }
-            drop(there);
             let kind = progress.run.kind;
             page.records
                 .retain(|record| kind.is_none_or(|kind| kind == record.entity_kind()));

@@ -119,7 +119,7 @@ impl Lookups<'_> {
         Ok(relations.map(|relation| relation.company).collect())
     }
 
-    /// The records with these ids; those that the ERP no longer has are missing.
+    /// The records with these ids, also those that cannot be used; the ERP no longer has the others.
     pub(crate) async fn records(&self, ids: &[ErpId], fields: FieldGroups) -> Result<RecordPage> {
         let records = self.erp.get_many(ids, fields, self.deadline);
         Ok(self.meter.erp_call(records).await?)

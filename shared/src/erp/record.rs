@@ -105,6 +105,12 @@ impl RecordPage {
         }
     }
 
+    /// Adds the records of another page.
+    pub(super) fn append(&mut self, page: Self) {
+        self.records.extend(page.records);
+        self.unusable.extend(page.unusable);
+    }
+
     /// The ids of all records that exist, of those too that cannot be used.
     pub fn ids(&self) -> impl Iterator<Item = &ErpId> {
         let readable = self.records.iter().map(|record| &record.id);

@@ -6,13 +6,14 @@ use serde_json::json;
 use shared::{domain::PassMode, owed::Reason};
 use tests::{
     bundle::{Bundle, Options},
+    business_central_simulator::CustomerRecord,
     in_process::InProcess,
     norce_simulator::CodeList,
     samples::person,
     unreadable::Unreadable,
 };
 
-use crate::{DAY, drop_events, ended, in_erp, owed, person_in_erp};
+use crate::{DAY, drop_events, ended, owed, person_in_erp};
 
 /// A bundle in which only passes hear of what happens in Norce.
 fn bundle() -> (Bundle, Unreadable) {
@@ -28,23 +29,27 @@ fn bundle() -> (Bundle, Unreadable) {
     (bundle, unreadable)
 }
 
-#[tokio::test(start_paused = true)]
-async fn p7_a_record_stays_owed_until_it_can_be_read() {
+/// A bundle in which a pass has met a record that cannot be read, and Norce's id of its customer.
+async fn owed_record() -> (Bundle, Unreadable, i64, CustomerRecord) {
     let (bundle, unreadable) = bundle();
     let id = bundle.norce.add_customer(person(1));
     let record = person_in_erp(&bundle, 1);
     unreadable.spoil(record.id);
-    for mode in [
-        PassMode::Full,
-        PassMode::Delta,
-        PassMode::Full,
-        PassMode::Delta,
-    ] {
+    bundle.pass(PassMode::Full).await;
+    assert_eq!(owed(&bundle).await.len(), 1);
+    // So much later that the overlap of the next one does not read it again.
+    tokio::time::sleep(DAY).await;
+    (bundle, unreadable, id, record)
+}
+
+#[tokio::test(start_paused = true)]
+async fn p7_a_record_stays_owed_until_it_can_be_read() {
+    let (bundle, unreadable, id, record) = owed_record().await;
+    for mode in [PassMode::Delta, PassMode::Full, PassMode::Delta] {
         ended(&bundle.pass(mode).await);
         let owed = owed(&bundle).await;
         assert_eq!(owed.len(), 1, "{mode:?}: {owed:?}");
         assert_eq!(owed[0].0, Reason::RemoteFault);
-        // So much later that the overlap of the next one does not read it again.
         tokio::time::sleep(DAY).await;
     }
     unreadable.mend(record.id);
@@ -55,15 +60,9 @@ async fn p7_a_record_stays_owed_until_it_can_be_read() {
 
 #[tokio::test(start_paused = true)]
 async fn p7_an_owed_record_that_is_deleted_is_no_longer_owed() {
-    let (bundle, unreadable) = bundle();
-    bundle.norce.add_customer(person(1));
-    let record = person_in_erp(&bundle, 1);
-    unreadable.spoil(record.id);
-    bundle.pass(PassMode::Full).await;
-    assert_eq!(owed(&bundle).await.len(), 1);
+    let (bundle, _, _, record) = owed_record().await;
     let company = bundle.erp_company();
     bundle.erp.delete_customer(company, record.id).unwrap();
-    tokio::time::sleep(DAY).await;
     ended(&bundle.pass(PassMode::Delta).await);
     assert_eq!(owed(&bundle).await, []);
 }
@@ -120,14 +119,11 @@ async fn p7_a_change_that_cannot_be_read_when_it_is_sent_follows_later() {
     assert_eq!(owed(&bundle).await, []);
 }
 
-/// Two records have one address, and one of them cannot be read.
+/// Two records have one address, and one of them cannot be used.
 #[tokio::test(start_paused = true)]
 async fn p15_nobody_is_bound_by_an_address_that_an_unreadable_record_may_have() {
     let (bundle, unreadable) = bundle();
-    let hidden = in_erp(
-        &bundle,
-        &json!({"displayName": "Anna Ek 1", "type": "Person", "email": "Anna.1@Example.com"}),
-    );
+    let hidden = person_in_erp(&bundle, 1);
     // It is in the index of keys.
     bundle.pass(PassMode::Full).await;
     let id = bundle.norce.add_customer(person(1));
@@ -140,15 +136,8 @@ async fn p15_nobody_is_bound_by_an_address_that_an_unreadable_record_may_have() 
 /// A record without a code is skipped until it has one.
 #[tokio::test(start_paused = true)]
 async fn p7_an_owed_record_that_loses_its_code_is_no_longer_owed() {
-    let (bundle, unreadable) = bundle();
-    bundle.norce.add_customer(person(1));
-    let record = person_in_erp(&bundle, 1);
-    unreadable.spoil(record.id);
-    bundle.pass(PassMode::Full).await;
-    assert_eq!(owed(&bundle).await.len(), 1);
-    unreadable.mend(record.id);
+    let (bundle, unreadable, _, record) = owed_record().await;
     unreadable.take_code(record.id);
-    tokio::time::sleep(DAY).await;
     ended(&bundle.pass(PassMode::Delta).await);
     assert_eq!(owed(&bundle).await, []);
 }

@@ -86,8 +86,7 @@ impl Records {
                 .try_collect()
                 .await?;
             for page in pages {
-                found.records.extend(page.records);
-                found.unusable.extend(page.unusable);
+                found.append(page);
             }
         }
         Ok(found)
@@ -109,10 +108,10 @@ impl Records {
             if response.status() != StatusCode::OK {
                 return Err(Failure::of(&response, &[]).into());
             }
-            let page = self.read_page(response.body(), resource, deadline).await?;
-            found.records.extend(page.records);
-            found.unusable.extend(page.unusable);
-            next = match page.next {
+            let mut page = self.read_page(response.body(), resource, deadline).await?;
+            let link = page.next.take();
+            found.append(page);
+            next = match link {
                 Some(Cursor(link)) => Some(self.client.page_url(&url, &link)?),
                 None => None,
             };

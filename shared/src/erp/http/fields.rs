@@ -84,9 +84,9 @@ impl Fields {
         let nothing = Value::Null;
         fields.0.retain(|name, value| {
             let there = there.0.get(name).unwrap_or(&nothing);
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let (field, wanted) = (there.as_str(), value.as_str());
             let stays = name == WritableField::Email.as_str()
-                && email_field::stays(&text(there), &text(value));
+                && email_field::stays(field.unwrap_or_default(), wanted.unwrap_or_default());
             there != value && !stays
         });
         if let PartyKind::Contact {

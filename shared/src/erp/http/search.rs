@@ -73,8 +73,7 @@ impl Register {
             let found = self.search(&scope, "ids", texts.clone(), &[], deadline);
             let mut found = found.await?;
             found.records.retain(|record| asked.contains(&record.id.id));
-            all.records.extend(found.records);
-            all.unusable.extend(found.unusable);
+            all.append(found);
         }
         Ok(all)
     }
@@ -228,8 +227,7 @@ impl Register {
             let body = Value::Object(body);
             let found: Found = self.client.ask(&["search"], &body, mask, deadline).await?;
             let found = found.into_page(scope.resource, capabilities);
-            all.records.extend(found.records);
-            all.unusable.extend(found.unusable);
+            all.append(found);
         }
         Ok(all)
     }

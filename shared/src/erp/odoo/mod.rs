@@ -256,9 +256,7 @@ impl Erp for Odoo {
         for ids in ids.chunks(PAGE_SIZE) {
             let domain = vec![json!(["id", "in", ids])];
             let rows = partners.rows(domain, groups, PAGE_SIZE, deadline).await?;
-            let page = partners.page_of(rows, groups, deadline).await?;
-            found.records.extend(page.records);
-            found.unusable.extend(page.unusable);
+            found.append(partners.page_of(rows, groups, deadline).await?);
         }
         Ok(found)
     }

@@ -212,9 +212,9 @@ impl Row {
                 return there == json!("");
             }
             if field == "email" {
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                let (there, value) = (text(&there), text(value));
-                return there == value || email_field::stays(&there, &value);
+                let field = there.as_str().unwrap_or_default();
+                let wanted = value.as_str().unwrap_or_default();
+                return field == wanted || email_field::stays(field, wanted);
             }
             if field == "vat" {
                 let number = |value: &Value| value.as_str().and_then(VatNumber::parse);
